@@ -1,0 +1,55 @@
+/** Point reads through PgBouncer in transaction mode: Tenantry against a bare pool through the same pooler. */
+import type { Bench } from './bench.ts'
+import { barePgReads } from './contenders/bare-pg.ts'
+import { setLocalReads } from './contenders/set-local.ts'
+import { tenantryReads } from './contenders/tenantry.ts'
+import { compareReads, readTable } from './support/compare-reads.ts'
+import { startPgBouncer } from './support/pgbouncer.ts'
+
+const SERVER_CONNECTIONS = 8
+const CLIENT_CONNECTIONS = 16
+const CONCURRENCY = 32
+
+/** `npm run -s bench -- pgbouncer`. */
+export const pgbouncer: Bench = async (world, { quick, only }) => {
+  const pooler = await startPgBouncer(world, SERVER_CONNECTIONS)
+  const [appUrl, superuserUrl] = [pooler.through(world.appUrl), pooler.through(world.superuserUrl)]
+  const contenders = [
+    tenantryReads({
+      connection: appUrl,
+      direct: world.appUrl,
+      pooler: 'pgbouncer',
+      max: CLIENT_CONNECTIONS,
+    }),
+    barePgReads(superuserUrl, CLIENT_CONNECTIONS),
+    setLocalReads(appUrl, CLIENT_CONNECTIONS),
+  ].filter(({ name }) => only === undefined || only.includes(name))
+  const plan = quick
+    ? { rounds: 7, roundMs: 500, warmMs: { zipf: 1_500, uniform: 500 }, concurrency: CONCURRENCY }
+    : { rounds: 7, roundMs: 3_000, warmMs: { zipf: 15_000, uniform: 8_000 }, concurrency: CONCURRENCY }
+  try {
+    const reads = await compareReads(world, contenders, plan)
+    return {
+      table: readTable(reads, contenders),
+      figures: {
+        pooler: pooler.version,
+        server_connections: SERVER_CONNECTIONS,
+        client_connections: CLIENT_CONNECTIONS,
+        concurrency: CONCURRENCY,
+        rounds: plan.rounds,
+        qps: reads.qps,
+        client_micros: reads.clientMicros,
+        server_micros: reads.serverMicros,
+        failed: reads.failed,
+        ratio_uniform: { vs_bare_pg: reads.ratio('uniform', 'tenantry', 'bare_pg') },
+      },
+      ratio: {
+        vs_bare_pg: reads.ratio('zipf', 'tenantry', 'bare_pg'),
+        vs_naive: reads.ratio('zipf', 'tenantry', 'naive'),
+      },
+    }
+  } finally {
+    await Promise.all(contenders.map((contender) => contender.close()))
+    await pooler.stop()
+  }
+}

@@ -1,0 +1,126 @@
+/** The catalog's own tables: every version of the schema `tenantry`, as SQL. A version that was released never changes. */
+
+/** One step of the catalog's schema. */
+export interface CatalogMigration {
+  readonly version: number
+  readonly name: string
+  readonly sql: string
+}
+
+/** The channel on which the catalog tells of changes; the payload is the tenant's id. */
+export const CATALOG_CHANNEL = 'tenantry_catalog'
+
+const FIRST = `
+create table tenantry.settings (
+  name text primary key,
+  value jsonb not null
+);
+
+create table tenantry.tenants (
+  id text collate "C" primary key check (id ~ '^[!-~]{1,64}$'),
+  status text not null
+    check (status in ('provisioning', 'active', 'suspended', 'moving', 'archived', 'erased')),
+  status_reason text,
+  name text,
+  plan text,
+  settings jsonb,
+  model text check (model in ('schema')),
+  schema_name text collate "C" unique,
+  role_name text collate "C" unique,
+  owner_role text collate "C" unique,
+  epoch integer,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  erased_at timestamptz,
+  constraint tenants_whole_or_tombstone check (
+    case status
+      when 'erased' then erased_at is not null
+        and num_nonnulls(status_reason, name, plan, settings, model, schema_name, role_name, owner_role, epoch) = 0
+      else erased_at is null
+        and num_nulls(name, plan, settings, model, schema_name, role_name, owner_role, epoch) = 0
+    end
+  )
+);
+comment on table tenantry.tenants is
+  'Every tenant. An erased one stays as a tombstone (id, status, times), so that its id is never given again.';
+
+create table tenantry.keys (
+  key text collate "C" primary key check (key ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(key) <= 48),
+  tenant_id text collate "C" not null references tenantry.tenants (id),
+  is_alias boolean not null default false,
+  created_at timestamptz not null default now()
+);
+create unique index keys_one_current on tenantry.keys (tenant_id) where not is_alias;
+create index keys_tenant on tenantry.keys (tenant_id);
+comment on table tenantry.keys is 'Every key and alias, so that none can be taken twice.';
+
+create table tenantry.operations (
+  id text collate "C" primary key,
+  kind text not null check (kind in ('create', 'delete')),
+  tenant_id text collate "C" not null references tenantry.tenants (id),
+  state text not null default 'running' check (state in ('running', 'failed', 'done')),
+  steps text[] not null default '{}',
+  error text,
+  started_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create unique index operations_one_unfinished on tenantry.operations (tenant_id) where state <> 'done';
+create index operations_tenant on tenantry.operations (tenant_id);
+comment on column tenantry.operations.steps is 'Finished steps, each committed together with its effect.';
+
+create table tenantry.role_pool (
+  role_name text collate "C" primary key,
+  owner_role text collate "C" not null unique,
+  created_at timestamptz not null default now()
+);
+comment on table tenantry.role_pool is 'Pairs of roles made ahead, not yet given to a tenant.';
+
+-- NOTIFY by EXECUTE and not pg_notify(): hardening may take that function away.
+create function tenantry.tell_of_change() returns trigger language plpgsql set search_path = pg_catalog as $body$
+declare
+  changed record := case when tg_op = 'DELETE' then old else new end;
+  id text := case tg_table_name when 'tenants' then to_jsonb(changed) ->> 'id' else to_jsonb(changed) ->> 'tenant_id' end;
+begin
+  execute format('notify ${CATALOG_CHANNEL}, %L', id);
+  return null;
+end
+$body$;
+revoke execute on function tenantry.tell_of_change() from public;
+
+-- A name that may be a key or an id must mean one tenant. Both tables are asked under one lock for each name, so that
+-- two transactions cannot pass each other.
+create function tenantry.refuse_ambiguous_name() returns trigger language plpgsql set search_path = pg_catalog as $body$
+declare
+  wanted text := case tg_table_name when 'tenants' then to_jsonb(new) ->> 'id' else to_jsonb(new) ->> 'key' end;
+  taken boolean;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('tenantry:name:' || wanted, 0));
+  if tg_table_name = 'tenants' then
+    select exists (select from tenantry.keys k where k.key = wanted and k.tenant_id <> wanted) into taken;
+  else
+    select exists (select from tenantry.tenants t where t.id = wanted and t.id <> to_jsonb(new) ->> 'tenant_id') into taken;
+  end if;
+  if taken then
+    raise unique_violation using constraint = tg_table_name || '_pkey',
+      message = format('%L is the key or the id of another tenant', wanted);
+  end if;
+  return new;
+end
+$body$;
+revoke execute on function tenantry.refuse_ambiguous_name() from public;
+create trigger refuse_ambiguous_name before insert or update of id on tenantry.tenants
+  for each row execute function tenantry.refuse_ambiguous_name();
+create trigger refuse_ambiguous_name before insert or update of key on tenantry.keys
+  for each row execute function tenantry.refuse_ambiguous_name();
+
+create trigger tell_of_change after insert or update or delete on tenantry.tenants
+  for each row execute function tenantry.tell_of_change();
+create trigger tell_of_change after insert or update or delete on tenantry.keys
+  for each row execute function tenantry.tell_of_change();
+`
+
+/** In order; the version is the position. */
+export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [{ version: 1, name: 'tenants', sql: FIRST }]
+
+/** The version that this code works with. */
+export const CATALOG_VERSION = CATALOG_MIGRATIONS.length

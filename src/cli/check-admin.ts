@@ -1,0 +1,99 @@
+/** What `tenantry doctor` says of the admin connection: rights, catalog, unfinished work, tenants that are behind. */
+import { CATALOG_VERSION } from '../catalog/catalog-migrations.ts'
+import { readCatalogVersion } from '../catalog/catalog-version.ts'
+import type { AdminDatabase } from '../core/database.ts'
+import { fail, failed, ok, warn, withConnection, type Check, type Findings } from './check.ts'
+import type { Connection } from './connections.ts'
+import type { Project } from './load-config.ts'
+import { openControlPlane } from './shell.ts'
+
+export async function checkAdmin(connection: Connection | undefined, project: Project): Promise<Findings> {
+  if (connection === undefined) {
+    return {
+      checks: [
+        warn(
+          'admin connection',
+          'not configured',
+          'Set TENANTRY_ADMIN_URL where tenants and migrations are managed.',
+        ),
+      ],
+    }
+  }
+  return withConnection('admin connection', connection, async (db, { login }) => {
+    const missing = [
+      ...(login.createRole || login.superuser ? [] : ['CREATEROLE']),
+      ...(login.createInDatabase ? [] : ['CREATE on the database']),
+    ]
+    if (missing.length > 0) {
+      const advice = 'Use the login that `tenantry init` makes (tenantry_admin).'
+      return [fail('admin rights', `${login.name} lacks ${missing.join(' and ')}`, advice)]
+    }
+    const superuser = login.superuser
+      ? [
+          warn(
+            'admin login',
+            `${login.name} is a superuser`,
+            'tenantry_admin needs no superuser; keep that for hardening.',
+          ),
+        ]
+      : []
+    const rights = ok('admin rights', `${login.name}: may create roles and schemas`)
+    return [rights, ...superuser, ...(await checkCatalog(db, project))]
+  })
+}
+
+async function checkCatalog(db: AdminDatabase, project: Project): Promise<Check[]> {
+  const found = await readCatalogVersion(db)
+  if (found > CATALOG_VERSION) {
+    return [
+      fail(
+        'catalog',
+        `version ${found}; this program knows ${CATALOG_VERSION}`,
+        'Upgrade the package tenantry.',
+      ),
+    ]
+  }
+  if (found < CATALOG_VERSION) {
+    return [
+      fail(
+        'catalog',
+        found === 0 ? 'not installed' : `version ${found} of ${CATALOG_VERSION}`,
+        'tenantry migrate up',
+      ),
+    ]
+  }
+  return [ok('catalog', `version ${found}`), ...(await checkTenants(project))]
+}
+
+async function checkTenants(project: Project): Promise<Check[]> {
+  const plane = openControlPlane(project)
+  try {
+    const operations = await plane.operations.unfinished()
+    const checks = operations.map(({ kind, tenantKey = '?', error }) => {
+      const state = error === undefined ? 'at work or interrupted' : `failed: ${error}`
+      const again =
+        kind === 'create'
+          ? `tenantry tenants create ${tenantKey}`
+          : `tenantry tenants delete ${tenantKey} --confirm ${tenantKey}`
+      return warn('unfinished operation', `${kind} of ${tenantKey}: ${state}`, `To complete it: ${again}`)
+    })
+    if (checks.length === 0) checks.push(ok('operations', 'none is unfinished'))
+    checks.push(await checkMigrations(plane))
+    return checks
+  } finally {
+    await plane.close()
+  }
+}
+
+async function checkMigrations(plane: ReturnType<typeof openControlPlane>): Promise<Check> {
+  try {
+    const { shared, tenants } = await plane.migrate.status()
+    const behind = tenants.filter(({ pending }) => pending.length > 0).length
+    if (shared.pending.length === 0 && behind === 0)
+      return ok('migrations', `${tenants.length} tenants are up to date`)
+    const what = `${shared.pending.length} shared migrations pending, ${behind} of ${tenants.length} tenants behind`
+    return warn('migrations', what, 'tenantry migrate up')
+  } catch (error) {
+    return failed('migrations', error)
+  }
+}

@@ -1,0 +1,58 @@
+/** What every command is given: its project, its output, and a control plane that is closed after use. */
+import { existsSync } from 'node:fs'
+import { createControlPlane, type ControlPlane } from '../control-plane.ts'
+import { requireConnection } from './connections.ts'
+import type { Invocation } from './invocation.ts'
+import { loadProject, type Project } from './load-config.ts'
+import { createOutput, type Output } from './output.ts'
+
+/** The surroundings of one command. */
+export interface Shell {
+  readonly invocation: Invocation
+  readonly output: Output
+  /** The project around the working directory. @throws TNY002, TNY004 */
+  project(): Promise<Project>
+  /** Runs `fn` with a control plane on the project's admin connection. @throws TNY001, TNY003, TNY017, TNY035 */
+  withControlPlane<T>(fn: (plane: ControlPlane) => Promise<T>): Promise<T>
+  /** What the process ends with where nothing was thrown: a failure may also be a result. */
+  exitCode: number
+}
+
+/** The shell of this process. */
+export function createShell(invocation: Invocation): Shell {
+  const output = createOutput(invocation.json)
+  const project = (): Promise<Project> => loadProject(process.cwd(), invocation.config)
+  return {
+    invocation,
+    output,
+    project,
+    async withControlPlane(fn) {
+      const plane = openControlPlane(await project())
+      try {
+        return await fn(plane)
+      } finally {
+        output.settle()
+        await plane.close()
+      }
+    },
+    exitCode: 0,
+  }
+}
+
+/** A control plane on the project's admin connection, with its folders and its seed. */
+export function openControlPlane(project: Project): ControlPlane {
+  return createControlPlane({
+    connection: requireConnection(project, 'admin'),
+    migrations: migrationFolders(project),
+    ...(project.seed === undefined ? {} : { seed: project.seed }),
+  })
+}
+
+/** Folders that are named must exist; those that are only the default need not, and are left out. */
+export function migrationFolders({ config, migrations }: Project): { shared?: string; tenant?: string } {
+  const folders: { shared?: string; tenant?: string } = {}
+  for (const set of ['shared', 'tenant'] as const) {
+    if (config.migrations?.[set] !== undefined || existsSync(migrations[set])) folders[set] = migrations[set]
+  }
+  return folders
+}

@@ -1,0 +1,119 @@
+/** The composition root of the control plane: catalog, tenants' lives and migrations on the admin connection. */
+import { resolve } from 'node:path'
+import { requireCatalog } from './catalog/catalog-version.ts'
+import { installCatalog } from './catalog/install-catalog.ts'
+import { listUnfinished, type Operation } from './catalog/operations.ts'
+import { tenantHomes } from './catalog/tenant-store.ts'
+import type { ConnectionSpec, MigrationFolders, Seed } from './core/config.ts'
+import type { AdminDatabase } from './core/database.ts'
+import { createAdminDatabase } from './gateway/admin-database.ts'
+import { ensureGroups } from './isolation/logins.ts'
+import { createTenantAdministration, type TenantAdministration } from './lifecycle/tenant-administration.ts'
+import { createMigrations, type Migrations } from './migrate/fleet.ts'
+
+export interface ControlPlaneOptions {
+  /** The admin login, direct and not through a pooler; TENANTRY_ADMIN_URL by default. */
+  readonly connection?: ConnectionSpec
+  /** Absolute or relative to the working directory; `migrations/shared` and `migrations/tenant` by default. */
+  readonly migrations?: MigrationFolders
+  /** First rows of new tenants: a function, or the path of a SQL file. */
+  readonly seed?: Seed | string
+  /** The application's login; what the catalog says by default, else `tenantry_app`. */
+  readonly runtimeLogin?: string
+  /** Connections at most; each operation at work holds one. 4 by default. */
+  readonly max?: number
+}
+
+/** Everything that changes which tenants there are and what their schemas look like. */
+export interface ControlPlane {
+  /**
+   * Brings the catalog to this version; idempotent, and two at once are safe.
+   * @throws TNY002, TNY008, TNY009
+   */
+  install(
+    onProgress?: (done: number, total: number, name: string) => void,
+  ): Promise<{ readonly applied: readonly string[] }>
+  readonly tenants: TenantAdministration
+  readonly migrate: Pick<Migrations, 'up' | 'status'>
+  readonly operations: {
+    /** Work that ended early: run its command again to complete it. The oldest first. */
+    unfinished(): Promise<Operation[]>
+  }
+  /** Closes the connections; work in progress is waited for. */
+  close(): Promise<void>
+}
+
+/**
+ * Lazy: nothing is read or connected before the first use. Everything but `install` throws TNY005 where the catalog
+ * is missing or older, TNY008 where it is newer, TNY001 where no connection is configured.
+ * @example
+ * const control = createControlPlane({ migrations: { tenant: 'migrations/tenant' } })
+ * await control.install()
+ * await control.tenants.create({ key: 'acme' })
+ * await control.close()
+ */
+export function createControlPlane(options: ControlPlaneOptions = {}): ControlPlane {
+  let parts: Parts | undefined
+  let checked: Promise<void> | undefined
+
+  function compose(): Parts {
+    parts ??= composeParts(options)
+    return parts
+  }
+
+  /** The parts, once the catalog was found to fit; a failed check is made again at the next use. */
+  async function installed(): Promise<Parts> {
+    const { db, ...rest } = compose()
+    checked ??= requireCatalog(db)
+    try {
+      await checked
+    } catch (error) {
+      checked = undefined
+      throw error
+    }
+    return { db, ...rest }
+  }
+
+  return {
+    async install(onProgress) {
+      const { db } = compose()
+      await ensureGroups(db)
+      const applied = await installCatalog(db, { runtimeLogin: options.runtimeLogin, onProgress })
+      checked = undefined
+      return { applied }
+    },
+    tenants: {
+      create: async (input) => (await installed()).tenants.create(input),
+      get: async (tenant) => (await installed()).tenants.get(tenant),
+      list: async (page) => (await installed()).tenants.list(page),
+      rename: async (tenant, to) => (await installed()).tenants.rename(tenant, to),
+      suspend: async (tenant, why) => (await installed()).tenants.suspend(tenant, why),
+      resume: async (tenant) => (await installed()).tenants.resume(tenant),
+      delete: async (tenant, confirmation) => (await installed()).tenants.delete(tenant, confirmation),
+    },
+    migrate: {
+      up: async (upOptions) => (await installed()).migrations.up(upOptions),
+      status: async () => (await installed()).migrations.status(),
+    },
+    operations: { unfinished: async () => listUnfinished((await installed()).db) },
+    async close() {
+      const closing = parts
+      parts = undefined
+      checked = undefined
+      await closing?.db.close()
+    },
+  }
+}
+
+interface Parts {
+  readonly db: AdminDatabase
+  readonly tenants: TenantAdministration
+  readonly migrations: Migrations
+}
+
+function composeParts(options: ControlPlaneOptions): Parts {
+  const db = createAdminDatabase(options.connection ?? process.env['TENANTRY_ADMIN_URL'], options.max)
+  const migrations = createMigrations({ db, homes: tenantHomes(db), folders: options.migrations })
+  const seed = typeof options.seed === 'string' ? resolve(options.seed) : options.seed
+  return { db, migrations, tenants: createTenantAdministration({ db, migrator: migrations, seed }) }
+}

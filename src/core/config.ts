@@ -1,0 +1,102 @@
+/** The options that the library and the command line share, and the shape of tenantry.config.ts. */
+import type { Queryable } from './database.ts'
+import type { Tenant } from './tenant.ts'
+
+/** The TLS and address options of node-postgres that Tenantry passes on unchanged. */
+export interface ConnectionOptions {
+  readonly host?: string
+  /** TCP port; 5432 by default. */
+  readonly port?: number
+  readonly user?: string
+  /** The password, or a function that fetches one for each connection (IAM tokens). */
+  readonly password?: string | (() => string | Promise<string>)
+  readonly database?: string
+  /** `true`, or options of node:tls. */
+  readonly ssl?: boolean | object
+}
+
+/** Where a database is: a `postgres://` URL or node-postgres options. */
+export type ConnectionSpec = string | ConnectionOptions
+
+/** Folders of migrations in node-pg-migrate's SQL format. */
+export interface MigrationFolders {
+  /** For tables that all tenants share (schema `public`); runs once. */
+  readonly shared?: string
+  /** For each tenant's own schema; runs once a tenant. */
+  readonly tenant?: string
+}
+
+/**
+ * Fills a new tenant with its first rows. Runs as the tenant's own role, in one transaction that also records
+ * that it ran: it happens exactly once, or not at all.
+ */
+export type Seed = (db: Queryable, tenant: Tenant) => Promise<void>
+
+/** What tenantry.config.ts exports. */
+export interface TenantryConfig {
+  /** The application's login; `DATABASE_URL` by default. */
+  readonly connection?: ConnectionSpec
+  /** The control plane's login; `TENANTRY_ADMIN_URL` by default. */
+  readonly admin?: ConnectionSpec
+  /** Folders, relative to the configuration file; `migrations/shared` and `migrations/tenant` by default. */
+  readonly migrations?: MigrationFolders
+  /** First rows of a new tenant: a function, or the path of a SQL file relative to the configuration file. */
+  readonly seed?: Seed | string
+  /** Where the embedded server of `tenantry dev` keeps its data; `.tenantry` beside the configuration file. */
+  readonly embedded?: { readonly dir?: string }
+}
+
+/**
+ * Types a configuration file.
+ * @example
+ * export default defineConfig({ migrations: { tenant: 'db/tenant' } })
+ */
+export function defineConfig(config: TenantryConfig): TenantryConfig {
+  return config
+}
+
+const KNOWN: Readonly<Record<keyof TenantryConfig, (value: unknown) => string | undefined>> = {
+  connection: connectionProblem,
+  admin: connectionProblem,
+  migrations: (value) => foldersProblem(value, ['shared', 'tenant']),
+  seed: (value) =>
+    typeof value === 'function' || isText(value) ? undefined : 'is neither a function nor a path',
+  embedded: (value) => foldersProblem(value, ['dir']),
+}
+
+/** What is wrong with a configuration, in words for TNY002, or `undefined`: files are written by hand. */
+export function configProblem(config: unknown): string | undefined {
+  if (!isRecord(config)) return 'the default export is not an object'
+  for (const [name, value] of Object.entries(config)) {
+    const check = Object.hasOwn(KNOWN, name) ? KNOWN[name as keyof TenantryConfig] : undefined
+    if (check === undefined) {
+      return `the option \`${name}\` does not exist (there are ${Object.keys(KNOWN).join(', ')})`
+    }
+    const problem = value === undefined ? undefined : check(value)
+    if (problem !== undefined) return `\`${name}\` ${problem}`
+  }
+  return undefined
+}
+
+function connectionProblem(value: unknown): string | undefined {
+  return typeof value === 'string' || isRecord(value)
+    ? undefined
+    : 'is neither a URL nor an object of options'
+}
+
+function foldersProblem(value: unknown, names: readonly string[]): string | undefined {
+  if (!isRecord(value)) return `is not an object of ${names.join(' and ')}`
+  for (const [name, path] of Object.entries(value)) {
+    if (!names.includes(name)) return `has no option \`${name}\` (there is ${names.join(', ')})`
+    if (path !== undefined && !isText(path)) return `says no path for \`${name}\``
+  }
+  return undefined
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

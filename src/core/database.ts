@@ -1,0 +1,25 @@
+/** The small shapes through which layers speak to a database without importing a driver. */
+
+/** What a statement returned. */
+export interface Rows<R> {
+  readonly rows: R[]
+  /** Rows read or changed; `null` where the command counts none. */
+  readonly rowCount: number | null
+}
+
+/** Anything that runs one statement: a pool, a client, a transaction. */
+export interface Queryable {
+  query<R = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Rows<R>>
+}
+
+/**
+ * A database as the control plane sees it: the admin login on a direct connection.
+ * Statements without values may be several, separated by semicolons.
+ */
+export interface AdminDatabase extends Queryable {
+  /** One transaction on one connection: committed when `fn` resolves, rolled back when it throws. */
+  transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>
+  /** One connection kept for `fn`, in autocommit: for session advisory locks. Closed afterwards, never reused. */
+  session<T>(fn: (session: Queryable) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}

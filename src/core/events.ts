@@ -1,0 +1,67 @@
+/** Facts that a tenancy emits; loggers and metrics decide what becomes of them. */
+import type { TenantryError } from './errors.ts'
+
+/** Every event by name, with what it carries. */
+export interface TenancyEvents {
+  /** A connection to PostgreSQL was opened. */
+  'connection:open': { readonly total: number }
+  /** A connection was closed: idle, aged, broken, or left in a state that no other tenant may see. */
+  'connection:close': { readonly reason: string; readonly total: number }
+  /** A statement or transaction got its connection. `warm`: its backend had served the tenant before. */
+  'connection:acquired': {
+    readonly tenantId: string | undefined
+    /** Milliseconds in the queue, 0 where one was free. */
+    readonly waitedMs: number
+    readonly warm: boolean
+  }
+  /** A round trip is over. `named`: it ran a statement that was prepared before. */
+  'flight:done': {
+    readonly tenantId: string | undefined
+    /** Milliseconds from sending to the server's readiness for the next. */
+    readonly tookMs: number
+    readonly named: boolean
+    readonly ok: boolean
+  }
+  /** The SQL guard refused a statement. */
+  'statement:refused': { readonly tenantId: string | undefined; readonly error: TenantryError }
+  /** The catalog cache heard of a change. */
+  'catalog:changed': { readonly tenantId: string }
+  /** The listener lost its connection; until it is back, the cache trusts nothing older than a second. */
+  'listener:lost': { readonly error: unknown }
+  /** The listener is back, and the cache was emptied. */
+  'listener:restored': Record<never, never>
+}
+
+/** A listener for one event. */
+export type Listener<K extends keyof TenancyEvents> = (event: TenancyEvents[K]) => void
+
+/** Typed events. A listener that throws does not disturb the emitter: its error is reported as a warning. */
+export interface Events {
+  /** Adds a listener; the returned function removes it. */
+  on<K extends keyof TenancyEvents>(name: K, listener: Listener<K>): () => void
+  emit<K extends keyof TenancyEvents>(name: K, event: TenancyEvents[K]): void
+}
+
+/** An empty set of listeners. */
+export function createEvents(): Events {
+  const listeners = new Map<keyof TenancyEvents, Set<Listener<never>>>()
+  return {
+    on(name, listener) {
+      const set = listeners.get(name) ?? new Set()
+      listeners.set(name, set)
+      set.add(listener)
+      return () => set.delete(listener)
+    },
+    emit(name, event) {
+      const set = listeners.get(name)
+      if (set === undefined) return
+      for (const listener of set) {
+        try {
+          ;(listener as Listener<typeof name>)(event)
+        } catch (error) {
+          process.emitWarning(error instanceof Error ? error : String(error))
+        }
+      }
+    },
+  }
+}

@@ -1,0 +1,14 @@
+/** What provisioning needs of migrations, so that the two capabilities do not import each other. */
+import type { AdminDatabase } from './database.ts'
+import type { Home } from './tenant.ts'
+
+/** Brings one tenant's schema to the newest tenant migration. */
+export interface TenantMigrator {
+  /**
+   * Runs what is missing, each migration in a transaction of its own together with its ledger row, so that a crash
+   * anywhere leaves whole migrations only and a second call goes on from there.
+   * @returns the names that ran now.
+   * @throws TNY401 to TNY403
+   */
+  migrateHome(db: AdminDatabase, home: Home, label: string): Promise<string[]>
+}

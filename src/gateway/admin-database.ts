@@ -1,0 +1,74 @@
+/** The control plane's connections: the admin login, direct, with plain sessions and transactions. */
+import pg from 'pg'
+import type { ConnectionSpec } from '../core/config.ts'
+import type { AdminDatabase, Queryable, Rows } from '../core/database.ts'
+import { connectionConfig } from './connection-config.ts'
+import { databaseError } from './database-error.ts'
+
+/**
+ * Opens at most `max` connections, on demand; idle ones close after ten seconds.
+ * @throws TNY001, TNY002; statements throw TNY202 or TNY212 where the server cannot be reached.
+ */
+export function createAdminDatabase(connection: ConnectionSpec | undefined, max = 4): AdminDatabase {
+  const pool = new pg.Pool({
+    ...connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'),
+    max,
+    connectionTimeoutMillis: 10_000,
+    allowExitOnIdle: true,
+  })
+  // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
+  pool.on('error', () => undefined)
+
+  async function withClient<T>(keep: boolean, fn: (client: Queryable) => Promise<T>): Promise<T> {
+    const client = await pool.connect().catch((error: unknown) => {
+      throw databaseError(error, 'connect')
+    })
+    let broken: Error | undefined
+    const onError = (error: Error): void => void (broken = error)
+    client.on('error', onError)
+    try {
+      return await fn({ query: (text, values) => send(client, text, values) })
+    } catch (error) {
+      broken ??= error instanceof Error && !isStatementError(error) ? error : undefined
+      throw error
+    } finally {
+      client.release(keep ? broken : true)
+      client.off('error', onError)
+    }
+  }
+
+  return {
+    query: (text, values) => withClient(true, (client) => client.query(text, values)),
+    transaction: (fn) =>
+      withClient(true, async (client) => {
+        await client.query('begin')
+        try {
+          const result = await fn(client)
+          await client.query('commit')
+          return result
+        } catch (error) {
+          await client.query('rollback').catch(() => undefined)
+          throw error
+        }
+      }),
+    session: (fn) => withClient(false, fn),
+    close: () => pool.end(),
+  }
+}
+
+interface Sender {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount: number | null }>
+}
+
+async function send<R>(client: Sender, text: string, values?: readonly unknown[]): Promise<Rows<R>> {
+  try {
+    const result = await (values === undefined ? client.query(text) : client.query(text, [...values]))
+    return result as Rows<R>
+  } catch (error) {
+    throw databaseError(error, 'statement')
+  }
+}
+
+function isStatementError(error: Error): boolean {
+  return error instanceof pg.DatabaseError
+}

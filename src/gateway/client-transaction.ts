@@ -1,0 +1,205 @@
+/** What a client's statements have in common: which of them share a transaction, and the connection that it holds. */
+import type pg from 'pg'
+import { TenantryError } from '../core/errors.ts'
+import type { Handling } from '../core/guard.ts'
+import type { Connection, TransactionStatus } from './connection.ts'
+import type { StatementConfig } from './flight.ts'
+import type { Gateway, Principal } from './gateway.ts'
+import type { Submission } from './submission.ts'
+
+/** A transaction that was begun but not yet sent, or is open on a connection. */
+type Transaction =
+  | { readonly state: 'none' }
+  | { readonly state: 'begun'; readonly before: string[] }
+  | { readonly state: 'open'; readonly connection: Connection }
+  /** It never opened, or its connection is gone: what follows must not run on its own, outside of it. */
+  | { readonly state: 'lost'; readonly error: unknown }
+
+const NONE: Transaction = { state: 'none' }
+/** Sent with BEGIN and the context where what follows cannot travel with them. */
+const NOTHING: StatementConfig = { text: '' }
+
+/** How many milliseconds a client that was released inside a transaction has for its ROLLBACK. */
+const ROLLBACK_MS = 5_000
+
+/** One client's transactions, one after the other. Its statements must come one at a time. */
+export class ClientTransaction {
+  readonly #gateway: Gateway
+  readonly #principal: Principal
+  readonly #onLost: (error: unknown) => void
+  #transaction: Transaction = NONE
+
+  /** @param onLost called when the connection of an open transaction is found to be lost. */
+  constructor(gateway: Gateway, principal: Principal, onLost: (error: unknown) => void) {
+    this.#gateway = gateway
+    this.#principal = principal
+    this.#onLost = onLost
+  }
+
+  /** As the server will see it at the next statement. */
+  get status(): TransactionStatus {
+    const transaction = this.#transaction
+    if (transaction.state === 'open') return transaction.connection.status
+    return transaction.state === 'none' ? 'I' : transaction.state === 'begun' ? 'T' : 'E'
+  }
+
+  #check(text: string): Promise<Handling> {
+    const { mode, tenantId } = this.#principal
+    return this.#gateway.check(text, mode, tenantId)
+  }
+
+  /** Runs one statement where it belongs. @throws what the guard or the server says, TNY210 for COPY as a text */
+  async run(statement: StatementConfig): Promise<pg.QueryResult> {
+    const handling = await this.#check(statement.text)
+    if (handling === 'copy-in' || handling === 'copy-out') throw unsupportedCopy()
+    const transaction = this.#transaction
+    if (transaction.state === 'open')
+      return this.#follow(transaction.connection, statement, handling === 'commit')
+    if (transaction.state === 'lost' && handling !== 'rollback') throw transaction.error
+    switch (handling) {
+      case 'begin':
+        if (transaction.state === 'none') this.#transaction = { state: 'begun', before: [statement.text] }
+        return localResult('BEGIN')
+      case 'set-transaction':
+        if (transaction.state === 'begun') transaction.before.push(statement.text)
+        return localResult('SET')
+      case 'commit':
+      case 'rollback':
+        this.#transaction = NONE
+        return localResult(handling === 'commit' ? 'COMMIT' : 'ROLLBACK')
+      default:
+        if (transaction.state === 'begun') return this.#open(transaction.before, statement)
+        return handling === 'call' ? this.#alone(statement) : this.#gateway.single(this.#principal, statement)
+    }
+  }
+
+  async #open(before: readonly string[], statement: StatementConfig): Promise<pg.QueryResult> {
+    this.#transaction = NONE
+    try {
+      const { connection, result } = await this.#gateway.open(this.#principal, before, statement, (held) => {
+        this.#transaction = { state: 'open', connection: held }
+      })
+      this.#settle(connection)
+      return result
+    } catch (error) {
+      if (this.#transaction.state === 'none') this.#transaction = { state: 'lost', error }
+      throw error
+    }
+  }
+
+  async #follow(
+    connection: Connection,
+    statement: StatementConfig,
+    commits: boolean,
+  ): Promise<pg.QueryResult> {
+    try {
+      return await connection.send(statement, { commits })
+    } catch (error) {
+      if (connection.broken && !commits) this.#lose(error)
+      throw error
+    } finally {
+      this.#settle(connection)
+    }
+  }
+
+  /** CALL outside a transaction gets one of its own, in which a COMMIT inside the procedure is refused (S28). */
+  async #alone(statement: StatementConfig): Promise<pg.QueryResult> {
+    try {
+      const result = await this.#open(['begin'], statement)
+      await this.run({ text: 'commit' })
+      return result
+    } catch (error) {
+      await this.leave(false)
+      throw error
+    }
+  }
+
+  /** A Submittable's turn: in the transaction that is open, or in one that ends with it. Never rejects. */
+  async carry(submission: Submission, notice: (notice: unknown) => void): Promise<void> {
+    const alone = this.#transaction.state === 'none'
+    let held: Connection | undefined
+    try {
+      await submission.run({
+        alone,
+        check: (text) => this.#check(text),
+        notice,
+        exchange: async (part) => {
+          const connection = await this.#enter()
+          held = connection
+          // A cursor that rests would never hear of it.
+          connection.whenLost = (error) => submission.giveUp(error)
+          try {
+            await connection.exchange(part)
+          } catch (error) {
+            if (connection.broken) this.#lose(error)
+            throw error
+          } finally {
+            this.#settle(connection)
+          }
+        },
+      })
+      if (alone) await this.run({ text: 'commit' })
+      submission.succeed()
+    } catch (error) {
+      if (alone) await this.leave(false)
+      else if (held?.broken === true && this.#transaction.state === 'open') {
+        // Lost between two fetches: a COMMIT that follows was never sent, and its outcome is known.
+        this.#lose(error)
+        this.#gateway.pool.release(held)
+      }
+      submission.fail(error)
+    } finally {
+      if (held !== undefined) held.whenLost = undefined
+    }
+  }
+
+  /** The connection of the transaction, which begins now if it has not. */
+  async #enter(): Promise<Connection> {
+    const { state } = this.#transaction
+    if (state === 'none' || state === 'begun') {
+      await this.#open(this.#transaction.state === 'begun' ? this.#transaction.before : ['begin'], NOTHING)
+    }
+    const transaction = this.#transaction
+    if (transaction.state === 'open') return transaction.connection
+    throw transaction.state === 'lost' ? transaction.error : new TenantryError('TNY212')
+  }
+
+  /** After each answer the server's own word decides whether the transaction goes on. */
+  #settle(connection: Connection): void {
+    if (!connection.broken && connection.status !== 'I') return
+    if (this.#transaction.state === 'open') this.#transaction = NONE
+    this.#gateway.pool.release(connection)
+  }
+
+  #lose(error: unknown): void {
+    this.#transaction = { state: 'lost', error }
+    this.#onLost(error)
+  }
+
+  /** Ends what is open: by ROLLBACK (P3), or by closing the connection. */
+  async leave(destroy: boolean): Promise<void> {
+    const transaction = this.#transaction
+    this.#transaction = NONE
+    if (transaction.state !== 'open') return
+    const { connection } = transaction
+    if (destroy) connection.close()
+    else {
+      const timer = setTimeout(() => connection.close(), ROLLBACK_MS)
+      await connection.send({ text: 'rollback' }).catch(() => connection.close())
+      clearTimeout(timer)
+    }
+    this.#gateway.pool.release(connection)
+  }
+}
+
+/** The answer to a statement that needed no round trip. */
+function localResult(command: string): pg.QueryResult {
+  return { command, rowCount: null, oid: 0, rows: [], fields: [] }
+}
+
+/** COPY's data needs a stream. */
+export function unsupportedCopy(): TenantryError {
+  return new TenantryError('TNY210', {
+    params: { what: 'COPY as a text', instead: 'Use pg-copy-streams: query(from(text)) or query(to(text)).' },
+  })
+}

@@ -1,0 +1,42 @@
+/** Tells a lost or absent database from a statement that failed, and gives the former a code of its own. */
+import pg from 'pg'
+import { TenantryError } from '../core/errors.ts'
+
+/** Classes and codes with which PostgreSQL ends or refuses a session rather than a statement (manual, appendix A). */
+const SESSION_ENDED = /^(08|57P0[1-5]|53300|25P0[34])/
+
+/** What was going on when the error came. */
+export type Moment = 'connect' | 'statement' | 'commit'
+
+/**
+ * The error to throw for one that node-postgres reported: errors of the statement pass unchanged (constraint
+ * names and SQLSTATE intact), everything else becomes TNY202 (never connected), TNY206 (COMMIT, outcome unknown)
+ * or TNY212 (lost during a statement).
+ */
+export function databaseError(error: unknown, moment: Moment): unknown {
+  if (error instanceof TenantryError) return error
+  if (error instanceof pg.DatabaseError && !SESSION_ENDED.test(error.code ?? '')) {
+    // A refused start-up (wrong password, unknown database) is told as it is: it is no outage.
+    return error
+  }
+  if (error instanceof pg.DatabaseError || isNetworkError(error)) {
+    const code = moment === 'connect' ? 'TNY202' : moment === 'commit' ? 'TNY206' : 'TNY212'
+    return new TenantryError(code, { cause: error })
+  }
+  return error
+}
+
+/** True where the error ends the connection that it came on. */
+export function endsConnection(error: unknown): boolean {
+  return error instanceof pg.DatabaseError ? SESSION_ENDED.test(error.code ?? '') : isNetworkError(error)
+}
+
+function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if ('code' in error && /^E[A-Z]+$/.test(String(error.code)) && 'syscall' in error) return true
+  if (error instanceof AggregateError) return error.errors.some(isNetworkError)
+  // node-postgres gives these no code.
+  return /^(Connection terminated|timeout expired|timeout exceeded|Client has encountered|Client was closed|Client is not queryable)/.test(
+    error.message,
+  )
+}

@@ -1,0 +1,158 @@
+/** A client as `pool.connect()` gives it: holds a connection only while a transaction is open. */
+import { EventEmitter } from 'node:events'
+import pg from 'pg'
+import { TenantryError } from '../core/errors.ts'
+import { ClientTransaction } from './client-transaction.ts'
+import type { TransactionStatus } from './connection.ts'
+import type { StatementConfig } from './flight.ts'
+import type { Gateway, Principal } from './gateway.ts'
+import { answer, type GatewayQuery, readQueryArguments } from './query-arguments.ts'
+import { Submission } from './submission.ts'
+import type { SubmittedQuery } from './submittable.ts'
+
+/**
+ * A `pg.PoolClient`. Statements outside a transaction are flights of their own, on whatever connection is free; from
+ * BEGIN to COMMIT they stay on one. The tenant is that of the moment it was taken, and never changes (A2).
+ */
+export class GatewayClient extends EventEmitter implements pg.PoolClient {
+  readonly #transaction: ClientTransaction
+  readonly #onRelease: (error: Error | boolean | undefined) => void
+  #released = false
+  /** Statements run one after the other, as on a real client. */
+  #queue: Promise<unknown> = Promise.resolve()
+  readonly #submissions = new Set<Submission>()
+  #types: pg.TypeOverrides | undefined
+
+  // A client is no one connection: what pg.PoolClient says of its own is empty here.
+  readonly host: string = ''
+  readonly port: number = 0
+  readonly ssl: boolean = false
+  readonly pipeline: boolean = false
+
+  /** @param onRelease called once, with what `release` was given. */
+  constructor(
+    gateway: Gateway,
+    principal: Principal,
+    onRelease: (error: Error | boolean | undefined) => void = () => undefined,
+  ) {
+    super()
+    this.#onRelease = onRelease
+    this.#transaction = new ClientTransaction(gateway, principal, (error) => {
+      // With node-postgres nobody listening would end the process; here the statement's own error says it.
+      if (this.listenerCount('error') > 0) this.emit('error', error)
+    })
+  }
+
+  /**
+   * Every form of node-postgres' `query`. A Submittable (cursor, stream, COPY) is returned as it is, told its errors
+   * itself, and runs in a transaction of its own outside of one.
+   * @throws TNY207 after `release`: at once for a Submittable, else by the promise.
+   */
+  readonly query = ((...args: unknown[]): unknown => {
+    const read = readQueryArguments(args)
+    if (read.submitted !== undefined) {
+      void this.submit(read.submitted)
+      return read.submitted
+    }
+    return answer(this.#enqueue(read.statement), read.callback)
+  }) as GatewayQuery
+
+  /** Carries a Submittable. Resolves when its connection is free again, and never rejects. @throws TNY207 */
+  submit(query: SubmittedQuery): Promise<void> {
+    if (this.#released) throw new TenantryError('TNY207')
+    if (query._result !== undefined && this.#types !== undefined) query._result._types ??= this.#types
+    const submission = new Submission(query)
+    this.#submissions.add(submission)
+    const turn = this.#queue.then(() =>
+      this.#transaction.carry(submission, (notice) => void this.emit('notice', notice)),
+    )
+    this.#queue = turn.then(() => this.#submissions.delete(submission))
+    return turn
+  }
+
+  /**
+   * Ends the use of this client. A transaction left open is rolled back before its connection serves anyone else (P3);
+   * a cursor or stream that is still being read ends with TNY207.
+   * @param error truthy: the connection, if one is held, is closed instead.
+   */
+  readonly release = (error?: Error | boolean): void => {
+    if (this.#released) throw new TenantryError('TNY207')
+    this.#released = true
+    for (const submission of this.#submissions) submission.giveUp(new TenantryError('TNY207'))
+    this.#queue = this.#queue.then(() => this.#transaction.leave(Boolean(error)))
+    this.#onRelease(error)
+  }
+
+  /** It is connected whenever it is used. */
+  connect(): Promise<this>
+  connect(callback: (error: null, client: this) => void): void
+  connect(callback?: (error: null, client: this) => void): Promise<this> | undefined {
+    return answer(Promise.resolve(this), callback && (() => callback(null, this)))
+  }
+
+  /** Releases it; the connections are the pool's. */
+  end(): Promise<void>
+  end(callback: (error: Error) => void): void
+  end(callback?: (error: Error) => void): Promise<void> | undefined {
+    if (!this.#released) this.release()
+    const ended = this.#queue.then(() => void this.emit('end'))
+    return answer(ended, callback && ((error) => callback(error as Error)))
+  }
+
+  /** As the server will see it at the next statement: idle, in a transaction, in a failed one. */
+  getTransactionStatus(): TransactionStatus {
+    return this.#transaction.status
+  }
+
+  escapeIdentifier(name: string): string {
+    return pg.escapeIdentifier(name)
+  }
+
+  escapeLiteral(text: string): string {
+    return pg.escapeLiteral(text)
+  }
+
+  /** For this client's statements alone. */
+  readonly setTypeParser: pg.PoolClient['setTypeParser'] = (...args: unknown[]) => {
+    this.#types ??= new pg.TypeOverrides()
+    Reflect.apply(this.#types.setTypeParser.bind(this.#types), undefined, args)
+  }
+
+  readonly getTypeParser: pg.PoolClient['getTypeParser'] = (...args: unknown[]) =>
+    Reflect.apply((this.#types ?? pg.types).getTypeParser.bind(this.#types ?? pg.types), undefined, args)
+
+  /** @throws TNY210: statements of one client may use many connections. */
+  get connection(): pg.Connection {
+    throw unsupported('a client’s `connection`', 'Use query(); cursors, streams and COPY work with it.')
+  }
+
+  /** @throws TNY210 */
+  copyFrom(): never {
+    throw unsupported('client.copyFrom()', 'Use pg-copy-streams: client.query(from(text)).')
+  }
+  /** @throws TNY210 */
+  copyTo(): never {
+    throw unsupported('client.copyTo()', 'Use pg-copy-streams: client.query(to(text)).')
+  }
+  /** Does nothing: 'drain' is not emitted. */
+  pauseDrain(): void {}
+  /** Does nothing: 'drain' is not emitted. */
+  resumeDrain(): void {}
+
+  async #enqueue(statement: StatementConfig): Promise<pg.QueryResult> {
+    // A caller that forgot to await is told at once, not after the queue (A3).
+    if (this.#released) throw new TenantryError('TNY207')
+    const heard = {
+      ...statement,
+      types: statement.types ?? this.#types,
+      onNotice: (notice: unknown) => void this.emit('notice', notice),
+    }
+    const turn = this.#queue.then(() => this.#transaction.run(heard))
+    this.#queue = turn.catch(() => undefined)
+    return turn
+  }
+}
+
+function unsupported(what: string, instead: string): TenantryError {
+  return new TenantryError('TNY210', { params: { what, instead } })
+}

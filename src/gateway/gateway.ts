@@ -1,0 +1,106 @@
+/** Sends statements for tenants and for central work: guard first, then a connection, then one flight. */
+import type { QueryResult } from 'pg'
+import type { Events } from '../core/events.ts'
+import { TenantryError } from '../core/errors.ts'
+import type { GuardMode, Handling, StatementGuard } from '../core/guard.ts'
+import type { Binding } from './binding.ts'
+import { type Connection, neverBegan, refusedEntry } from './connection.ts'
+import type { ConnectionPool } from './connection-pool.ts'
+import type { StatementConfig } from './flight.ts'
+
+/**
+ * Whom a pool or client speaks for. `binding` is asked for each statement that enters the tenant anew, so that a
+ * suspension or a new home takes effect within a second.
+ */
+export interface Principal {
+  readonly mode: GuardMode
+  readonly tenantId: string | undefined
+  /**
+   * The tenant's binding; `undefined` for central work.
+   * @param fresh from the catalog: the server has just refused what memory said.
+   * @throws TNY209, TNY211
+   */
+  binding(fresh: boolean): Promise<Binding | undefined>
+}
+
+/** What a gateway needs of a pool. */
+export type Connections = Pick<ConnectionPool, 'acquire' | 'release' | 'max' | 'total' | 'idle' | 'waiting'>
+
+/** What a gateway is made of. */
+export interface GatewayParts {
+  readonly pool: Connections
+  readonly guard: StatementGuard
+  readonly events: Events
+  /** Resolves once the parser is loaded and the login was found safe; asked before the first statement. */
+  ready(): Promise<void>
+}
+
+/** The only way by which statements of tenants reach PostgreSQL. */
+export class Gateway {
+  readonly pool: Connections
+  readonly #guard: StatementGuard
+  readonly #events: Events
+  readonly #ready: () => Promise<void>
+
+  constructor(parts: GatewayParts) {
+    this.pool = parts.pool
+    this.#guard = parts.guard
+    this.#events = parts.events
+    this.#ready = parts.ready
+  }
+
+  /** Judges a statement before anything is sent. @throws TNY204, TNY210, TNY213 */
+  async check(text: string, mode: GuardMode, tenantId: string | undefined): Promise<Handling> {
+    await this.#ready()
+    try {
+      return this.#guard.check(text, mode)
+    } catch (error) {
+      if (error instanceof TenantryError) this.#events.emit('statement:refused', { tenantId, error })
+      throw error
+    }
+  }
+
+  /** A statement that stands alone: one connection, one round trip. */
+  async single(principal: Principal, statement: StatementConfig): Promise<QueryResult> {
+    const { connection, result } = await this.open(principal, [], statement)
+    this.pool.release(connection)
+    return result
+  }
+
+  /**
+   * The first statement of a transaction: BEGIN, its options, the context and the statement in one round trip
+   * (FINDINGS 4). Where it fails, `hold` decides whether the connection goes on to its holder: a transaction that
+   * failed is still one.
+   */
+  async open(
+    principal: Principal,
+    before: readonly string[],
+    statement: StatementConfig,
+    hold?: (connection: Connection) => void,
+  ): Promise<{ connection: Connection; result: QueryResult }> {
+    let binding = await principal.binding(false)
+    let refusals = 0
+    for (let attempt = 0; ; attempt += 1) {
+      const connection = await this.pool.acquire(binding, statement.signal)
+      try {
+        const result = await connection.send(statement, { binding, before })
+        hold?.(connection)
+        return { connection, result }
+      } catch (error) {
+        const refused = refusedEntry(error)
+        if (hold !== undefined && !refused && !connection.broken && connection.status !== 'I')
+          hold(connection)
+        else this.pool.release(connection)
+        // After a restart every idle connection may have to be found out; one more is a new one.
+        if (neverBegan(error) && attempt <= this.pool.max) continue
+        if (!refused || binding === undefined) throw error
+        refusals += 1
+        if (refusals > 1) {
+          throw new TenantryError('TNY205', { params: { tenant: binding.tenantKey }, cause: error })
+        }
+        // Suspended, moved, or suspended and resumed since: the catalog knows, and nothing has run yet.
+        binding = await principal.binding(true)
+      }
+    }
+  }
+}

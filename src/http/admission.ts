@@ -1,0 +1,84 @@
+/** What happens to a request: which tenant it is served for, none, or which refusal. Framework-free. */
+import { TenantryError } from '../core/errors.ts'
+import type { TenantRef, TenantRuntime } from '../core/runtime.ts'
+import type { Tenant } from '../core/tenant.ts'
+import { resolvableRequest } from '../resolve/resolvable-request.ts'
+import type { RequestParts } from '../resolve/resolvable-request.ts'
+import { distinctRefs, requireRef } from '../resolve/resolver.ts'
+import type { Resolver } from '../resolve/resolver.ts'
+import { trustedProxies } from '../resolve/trusted-proxies.ts'
+import { pathRules } from './path-rules.ts'
+
+/** How requests are told apart; the same for every framework. `R` is the framework's request. */
+export interface AdmissionOptions<R> {
+  /** Reads from a request which tenant it names: `subdomain(…)`, `header(…)`, a function of your own. */
+  readonly resolve: Resolver<R>
+  /** Paths served without a tenant on every host, such as probes: `/healthz`, or `/assets/*` for all below. */
+  readonly except?: readonly string[]
+  /** Paths served without a tenant on hosts that name none (the bare root), and on no tenant's host: `/signup`. */
+  readonly central?: readonly string[]
+  /** Addresses and CIDR ranges of one's own proxies, whose X-Forwarded-Host is believed. None by default. */
+  readonly trustedProxies?: readonly string[]
+  /**
+   * Whether the sender belongs to a tenant that is not active, and so may learn its status (403) where a stranger
+   * gets the 404 of an unknown tenant. By default nobody does. Decide from the request alone, such as a signed
+   * token: a slow answer here tells strangers that the tenant exists. One that throws counts as no.
+   */
+  readonly isMember?: (request: R, tenant: Tenant) => boolean | Promise<boolean>
+}
+
+/**
+ * The tenant to serve a request for, or `undefined` where it is served without one.
+ * @throws TNY101 to TNY104, TNY106; TNY202 where the catalog cannot be asked
+ */
+export type Admit<R> = (parts: RequestParts<R>) => Promise<Tenant | undefined>
+
+/**
+ * Builds the decision that every adapter makes.
+ * @throws TNY002 where an option is not valid
+ */
+export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOptions<R>): Admit<R> {
+  const except = pathRules('except', options.except)
+  const central = pathRules('central', options.central)
+  const isTrusted = trustedProxies(options.trustedProxies)
+
+  async function isMember(request: R, tenant: Tenant): Promise<boolean> {
+    if (options.isMember === undefined) return false
+    try {
+      return (await runtime.context.exit(() => options.isMember?.(request, tenant))) === true
+    } catch (error) {
+      // An answer of its own for this failure would show that the tenant exists.
+      process.emitWarning(error instanceof Error ? error : String(error), { type: 'TenantryIsMemberFailed' })
+      return false
+    }
+  }
+
+  async function requireServed(request: R, refs: readonly TenantRef[]): Promise<Tenant> {
+    const tenants = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
+    const tenant = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    if (tenant?.status === 'active') return tenant
+    if (tenant !== undefined && (await isMember(request, tenant))) {
+      throw new TenantryError('TNY103', {
+        params: { status: tenant.status, why: tenant.statusReason ? `: ${tenant.statusReason}` : '' },
+      })
+    }
+    // Several names that meet in no served tenant get one answer, or trying pairs would show which of them exist.
+    throw new TenantryError(refs.length > 1 ? 'TNY104' : 'TNY101')
+  }
+
+  return async (parts) => {
+    if (runtime.closing) throw new TenantryError('TNY106')
+    if (except.grants(parts.target)) return undefined
+
+    const resolution = await options.resolve(resolvableRequest(parts, isTrusted))
+    if (resolution === 'foreign') throw new TenantryError('TNY101')
+    if (resolution === 'central' || resolution === 'none') {
+      if (central.grants(parts.target)) return undefined
+      throw new TenantryError('TNY101')
+    }
+
+    const refs = distinctRefs([resolution].flat()).map(requireRef)
+    if (refs.length === 0 || central.resembles(parts.target)) throw new TenantryError('TNY101')
+    return requireServed(parts.raw, refs)
+  }
+}

@@ -1,0 +1,83 @@
+/** Paths with a rule of their own (`except`, `central`), compared so that no spelling slips in or out. */
+import { TenantryError } from '../core/errors.ts'
+
+/** A set of paths, asked in the two directions in which a wrong answer can hurt. */
+export interface PathRules {
+  /** True only for a plainly spelled path of the set: to serve it without a tenant is safe. */
+  grants(target: string): boolean
+  /** True for any spelling that some router might take for a path of the set. */
+  resembles(target: string): boolean
+}
+
+/** `//`, `\`, `.` and `..` segments, escapes of these, and broken escapes: what routers read differently. */
+const DEVIOUS = /\/\/|\\|#|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|25|00)|%(?![0-9a-f]{2})/i
+
+/** A path as it stands in a request line: printable ASCII, here without `*` and `?`. */
+const PLAIN_PATH = /^\/[!-)+->@-~]*$/
+
+/**
+ * Compiles paths: exact ones (`/healthz`), and `/webhooks/*` for `/webhooks` and everything below it. Like
+ * Express, the comparison ignores case and one slash at the end.
+ *
+ * @throws TNY002 where a pattern has another form
+ */
+export function pathRules(option: string, patterns: readonly string[] = []): PathRules {
+  for (const pattern of patterns) {
+    const stem = pattern.endsWith('/*') ? pattern.slice(0, -1) : pattern
+    if (!PLAIN_PATH.test(stem) || DEVIOUS.test(stem)) throw invalidPattern(option, pattern)
+  }
+  if (patterns.length === 0) return { grants: () => false, resembles: () => false }
+  const isListed = matcher(patterns)
+  const isListedDecoded = matcher(patterns.map(decoded))
+
+  return {
+    grants(target) {
+      const path = pathOf(target)
+      return path.startsWith('/') && !DEVIOUS.test(path) && isListed(path)
+    },
+    resembles: (target) => isListedDecoded(plain(pathOf(target))),
+  }
+}
+
+function matcher(patterns: readonly string[]): (path: string) => boolean {
+  const below = patterns.filter((pattern) => pattern.endsWith('/*'))
+  const exact = new Set(patterns.filter((pattern) => !below.includes(pattern)).map(fold))
+  const prefixes = below.map((pattern) => pattern.slice(0, -1).toLowerCase())
+  return (path) => {
+    const folded = fold(path)
+    return exact.has(folded) || prefixes.some((prefix) => `${folded}/`.startsWith(prefix))
+  }
+}
+
+function invalidPattern(option: string, pattern: string): TenantryError {
+  const reason = `${option} holds ${JSON.stringify(pattern)}; write '/path', or '/path/*' for all that is below it`
+  return new TenantryError('TNY002', { params: { reason } })
+}
+
+/** The path of a request target in origin form (`/a?b`) or absolute form (`http://host/a?b`). */
+function pathOf(target: string): string {
+  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
+  const end = path.indexOf('?')
+  return end === -1 ? path : path.slice(0, end)
+}
+
+function fold(path: string): string {
+  const lower = path.toLowerCase()
+  return lower.length > 1 && lower.endsWith('/') ? lower.slice(0, -1) : lower
+}
+
+/** What the most forgiving router would make of a path: decoded, without `//`, `.`, `..` and fragment. */
+function plain(path: string): string {
+  const segments: string[] = []
+  const text = decoded(path).replaceAll('\\', '/').split('#', 1)[0] as string
+  for (const segment of text.split('/')) {
+    if (segment === '..') segments.pop()
+    else if (segment !== '' && segment !== '.') segments.push(segment)
+  }
+  return `/${segments.join('/')}`
+}
+
+/** Byte by byte, as no text is so broken that this fails. */
+function decoded(path: string): string {
+  return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}

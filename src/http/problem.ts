@@ -1,0 +1,110 @@
+/** What strangers are told about an error: RFC 9457 problem details, and nothing that is for operators. */
+import { STATUS_CODES } from 'node:http'
+import { TenantryError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
+
+/** An answer, ready to be written by any framework. */
+export interface Problem {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text. */
+  readonly body: string
+}
+
+/** Codes whose message was written for whoever sent the request. The others speak to operators. */
+const FOR_CLIENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'TNY101',
+  'TNY102',
+  'TNY103',
+  'TNY104',
+  'TNY105',
+  'TNY106',
+  'TNY301',
+  'TNY308',
+])
+
+/** Errors are wrapped by ORMs; deeper than this lies nothing that we raised. */
+const MAX_CAUSES = 5
+
+/**
+ * The answer to an error. Tenantry's own errors bring their status and code; `http-errors` (those of Express and
+ * its body parsers) their status, and their message where it is marked `expose`; all else is a bare 500.
+ */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof TenantryError) return tenantryProblem(error)
+  const status = httpStatus(error)
+  if (status !== undefined) return problem(status, exposed(error, status), httpHeaders(error))
+  const cause = unavailableCause(error)
+  return cause === undefined ? problem(500) : tenantryProblem(cause)
+}
+
+function tenantryProblem(error: TenantryError): Problem {
+  const forClients = FOR_CLIENTS.has(error.code)
+  const coded = forClients || error.status < 500
+  const members = {
+    ...(coded && { type: `urn:tenantry:${error.code}`, code: error.code }),
+    ...(forClients && { detail: error.message }),
+  }
+  return problem(error.status, members, {
+    ...(error.retryAfter !== undefined && { 'retry-after': String(Math.ceil(error.retryAfter)) }),
+    ...(error.code === 'TNY106' && { connection: 'close' }),
+  })
+}
+
+/** Answers are the same for all, and none may outlive its cause in a cache: a tenant may be created a second later. */
+function problem(
+  status: number,
+  members: object = {},
+  headers: Readonly<Record<string, string>> = {},
+): Problem {
+  const body = JSON.stringify({ title: STATUS_CODES[status] ?? 'Error', status, ...members })
+  return {
+    status,
+    headers: {
+      ...headers,
+      'content-type': 'application/problem+json',
+      'content-length': String(Buffer.byteLength(body)),
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    },
+    body,
+  }
+}
+
+function property(error: unknown, name: string): unknown {
+  return typeof error === 'object' && error !== null ? (error as Record<string, unknown>)[name] : undefined
+}
+
+function httpStatus(error: unknown): number | undefined {
+  const status = property(error, 'status') ?? property(error, 'statusCode')
+  return Number.isInteger(status) && (status as number) >= 400 && (status as number) < 600
+    ? (status as number)
+    : undefined
+}
+
+function exposed(error: unknown, status: number): object {
+  const message = property(error, 'message')
+  const isMeant = property(error, 'expose') === true && status < 500 && typeof message === 'string'
+  return isMeant ? { detail: message.slice(0, 200) } : {}
+}
+
+/** `http-errors` may carry headers that belong to the status: Allow, WWW-Authenticate, Retry-After. */
+function httpHeaders(error: unknown): Record<string, string> {
+  const headers = property(error, 'headers')
+  if (typeof headers !== 'object' || headers === null) return {}
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+      .map(([name, value]) => [name.toLowerCase(), String(value)]),
+  )
+}
+
+/** A database that is away stays a 503 when an ORM has wrapped the error. */
+function unavailableCause(error: unknown): TenantryError | undefined {
+  let cause = property(error, 'cause')
+  for (let depth = 0; depth < MAX_CAUSES && cause !== undefined; depth += 1) {
+    if (cause instanceof TenantryError) return cause.status === 503 ? cause : undefined
+    cause = property(cause, 'cause')
+  }
+  return undefined
+}

@@ -1,0 +1,33 @@
+/** The public entry: everything an application imports from 'tenantry'. */
+export { createControlPlane } from './control-plane.ts'
+export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export { defineConfig } from './core/config.ts'
+export type {
+  ConnectionOptions,
+  ConnectionSpec,
+  MigrationFolders,
+  Seed,
+  TenantryConfig,
+} from './core/config.ts'
+export type { Queryable, Rows } from './core/database.ts'
+export { ERRORS, TenantryError } from './core/errors.ts'
+export type { ErrorCode, ErrorDefinition } from './core/errors.ts'
+export type { TenancyEvents } from './core/events.ts'
+export type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
+export { keyProblem, newKeyProblem } from './core/tenant.ts'
+export type { Home, Plan, Register, Settings, Tenant, TenantStatus } from './core/tenant.ts'
+export type { TenantLimits } from './gateway/binding.ts'
+export type { GatewayClient } from './gateway/gateway-client.ts'
+export type { GatewayPool } from './gateway/gateway-pool.ts'
+export type { GatewayQuery, GatewayQueryConfig } from './gateway/query-arguments.ts'
+export type { IsolationLevel, TransactionOptions } from './gateway/transact.ts'
+export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
+export type { MigrationReport, MigrationStatus } from './migrate/migration-report.ts'
+export { allMustAgree, firstOf } from './resolve/combine.ts'
+export { header } from './resolve/header.ts'
+export type { ResolvableRequest } from './resolve/resolvable-request.ts'
+export type { Resolution, Resolver } from './resolve/resolver.ts'
+export { subdomain } from './resolve/subdomain.ts'
+export { createTenancy } from './tenancy.ts'
+export type { Tenancy, TenancyHealth } from './tenancy.ts'
+export type { TenancyOptions } from './tenancy-options.ts'

@@ -1,0 +1,134 @@
+/** Opt-in hardening of one database: takes from everybody what a tenant must not have, and tells what it achieved. */
+import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { quoteIdent } from '../sql/quote.ts'
+import { OWNERS_GROUP } from './logins.ts'
+import {
+  CONTEXT_FUNCTION,
+  type Enforcement,
+  enforcementOf,
+  type OpenRights,
+  readOpenRights,
+} from './open-rights.ts'
+
+export interface HardenOptions {
+  /** The control plane's login; `tenantry_admin` by default. Keeps everything. */
+  readonly admin?: string
+  /** The application's login; `tenantry_app` by default. Keeps `set_config` and `pg_notify`. */
+  readonly app?: string
+  /** Other logins that keep everything: those of backups, restores and replication (FINDINGS 14). */
+  readonly keep?: readonly string[]
+}
+
+export interface Hardening {
+  readonly enforcement: Enforcement
+  /** What was open before and is closed now. */
+  readonly closed: readonly string[]
+  /** What stays open to everybody, because this connection may not take it away: see `enforcement`. */
+  readonly open: readonly string[]
+}
+
+/**
+ * Revokes from PUBLIC, in this database only. Without superuser PostgreSQL refuses part of it with no more than a
+ * warning; the result says what was achieved. Ask `loginsAffected` first, take it back with `soften`.
+ * @param owner a superuser, or the database's owner (who achieves less).
+ */
+export async function harden(owner: AdminDatabase, options: HardenOptions = {}): Promise<Hardening> {
+  const { admin = 'tenantry_admin', app = 'tenantry_app', keep = [] } = options
+  return owner.transaction(async (tx) => {
+    await tx.query("select pg_advisory_xact_lock(hashtextextended('tenantry:harden', 0))")
+    const before = await readOpenRights(tx)
+    await tx.query(await revokes(tx, before))
+    const after = await readOpenRights(tx)
+    const closed = difference(before, after)
+    const grants = await grantsBack(tx, closed, [admin, ...keep], app)
+    if (grants !== '') await tx.query(grants)
+    return {
+      enforcement: enforcementOf(after),
+      closed: describeRights(closed),
+      open: describeRights(after),
+    }
+  })
+}
+
+/** Gives back to PUBLIC what PostgreSQL gives by default; what is closed by default stays closed. */
+export async function soften(owner: AdminDatabase): Promise<void> {
+  await owner.transaction(async (tx) => {
+    const { rows } = await tx.query<{ statement: string }>(
+      `select format('grant execute on function %s to public', p.oid::regprocedure) as statement
+       from pg_proc p where p.pronamespace = 'pg_catalog'::regnamespace
+         and p.proacl is not null and not has_function_privilege('public', p.oid, 'EXECUTE')
+         and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = p.oid)
+       union all
+       select format('grant usage on language %I to public', lanname) from pg_language
+       where lanpltrusted and lanname <> 'internal' and not has_language_privilege('public', oid, 'USAGE')
+       union all
+       select format('grant temporary on database %I to public', current_database())`,
+    )
+    await tx.query(rows.map(({ statement }) => statement).join(';\n'))
+  })
+}
+
+/** Logins that may connect here and would lose something: name them to the operator before hardening. */
+export async function loginsAffected(db: Queryable, options: HardenOptions = {}): Promise<string[]> {
+  const { admin = 'tenantry_admin', app = 'tenantry_app', keep = [] } = options
+  const { rows } = await db.query<{ name: string }>(
+    `select rolname as name from pg_roles
+     where rolcanlogin and not rolsuper and rolname <> all ($1::text[])
+       and has_database_privilege(oid, current_database(), 'CONNECT') order by rolname`,
+    [[admin, app, ...keep]],
+  )
+  return rows.map(({ name }) => name)
+}
+
+async function currentDatabase(tx: Queryable): Promise<string> {
+  const { rows } = await tx.query<{ name: string }>('select current_database() as name')
+  return quoteIdent(rows[0]?.name ?? '')
+}
+
+/** Only what is open: revoking what is closed already is an error for some logins. */
+async function revokes(tx: Queryable, open: OpenRights): Promise<string> {
+  const database = await currentDatabase(tx)
+  const statements = [
+    ...open.functions.map((signature) => `revoke execute on function ${signature} from public`),
+    ...open.languages.map((name) => `revoke usage on language ${quoteIdent(name)} from public`),
+    ...(open.temporary ? [`revoke temporary on database ${database} from public`] : []),
+    ...(open.createInDatabase ? [`revoke create on database ${database} from public`] : []),
+    ...(open.createInPublic ? ['revoke create on schema public from public'] : []),
+  ]
+  return statements.join(';\n')
+}
+
+async function grantsBack(tx: Queryable, closed: OpenRights, keep: string[], app: string): Promise<string> {
+  const all = keep.map(quoteIdent).join(', ')
+  const owners = quoteIdent(OWNERS_GROUP)
+  const statements = [
+    ...closed.functions.map((signature) => {
+      const shared = signature.startsWith(`${CONTEXT_FUNCTION}(`) || signature.startsWith('pg_notify(')
+      return `grant execute on function ${signature} to ${shared ? `${all}, ${quoteIdent(app)}` : all}`
+    }),
+    // Migrations define functions: as the admin in shared tables, as the owner role in a tenant's schema.
+    ...closed.languages.map((name) => `grant usage on language ${quoteIdent(name)} to ${all}, ${owners}`),
+    ...(closed.temporary ? [`grant temporary on database ${await currentDatabase(tx)} to ${all}`] : []),
+  ]
+  return statements.join(';\n')
+}
+
+function difference(before: OpenRights, after: OpenRights): OpenRights {
+  return {
+    functions: before.functions.filter((signature) => !after.functions.includes(signature)),
+    languages: before.languages.filter((name) => !after.languages.includes(name)),
+    temporary: before.temporary && !after.temporary,
+    createInDatabase: before.createInDatabase && !after.createInDatabase,
+    createInPublic: before.createInPublic && !after.createInPublic,
+  }
+}
+
+function describeRights(rights: OpenRights): string[] {
+  return [
+    ...rights.functions.map((signature) => `EXECUTE on ${signature}`),
+    ...rights.languages.map((name) => `USAGE on language ${name}`),
+    ...(rights.temporary ? ['TEMPORARY on the database'] : []),
+    ...(rights.createInDatabase ? ['CREATE on the database'] : []),
+    ...(rights.createInPublic ? ['CREATE on schema public'] : []),
+  ]
+}

@@ -1,0 +1,54 @@
+/** One connection as a whole database: what an operation does, its lock's connection does. */
+import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
+
+/**
+ * Runs `fn` while this process, and no other, works on what `name` names. The lock is the session's: where the
+ * process or the connection dies, it is free again, and the work, sent on the same connection, stops too.
+ * @throws TNY305 where somebody else holds it.
+ */
+export async function withLock<T>(session: Queryable, lock: TenantLock, fn: () => Promise<T>): Promise<T> {
+  const name = `tenantry:${lock.on}:${lock.name}`
+  const { rows } = await session.query<{ got: string }>(
+    'select pg_try_advisory_lock(hashtextextended($1, 0))::text as got',
+    [name],
+  )
+  if (rows[0]?.got !== 'true') throw new TenantryError('TNY305', { params: { tenant: lock.label } })
+  try {
+    return await fn()
+  } finally {
+    // Where this fails the connection is broken, and the lock went with it.
+    await session.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name]).catch(() => undefined)
+  }
+}
+
+/** What is locked: a key that may be new, or a tenant by its id. */
+export interface TenantLock {
+  readonly on: 'key' | 'tenant'
+  readonly name: string
+  /** For the error: the key. */
+  readonly label: string
+}
+
+/** A transaction on a session; committed when `fn` resolves. */
+export async function inTransaction<T>(session: Queryable, fn: () => Promise<T>): Promise<T> {
+  await session.query('begin')
+  try {
+    const result = await fn()
+    await session.query('commit')
+    return result
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined)
+    throw error
+  }
+}
+
+/** The session as an `AdminDatabase`, for what takes one: all of it stays on this connection. */
+export function pinnedDatabase(session: Queryable): AdminDatabase {
+  return {
+    query: (text, values) => session.query(text, values),
+    transaction: (fn) => inTransaction(session, () => fn(session)),
+    session: (fn) => fn(session),
+    close: async () => undefined,
+  }
+}

@@ -1,0 +1,117 @@
+/** Makes a tenant as a resumable operation: reserve, schema, migrate, seed, activate. Served only after the last. */
+import { findUnfinished, finishOperation, markStep, type Operation } from '../catalog/operations.ts'
+import { newTenantId } from '../catalog/tenant-id.ts'
+import { findTenant } from '../catalog/tenant-store.ts'
+import type { Seed } from '../core/config.ts'
+import type { Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
+import type { TenantMigrator } from '../core/migrator.ts'
+import type { Tenant } from '../core/tenant.ts'
+import { createTenantSchema } from '../isolation/tenant-roles.ts'
+import { sqlState } from '../sql/sql-state.ts'
+import { inTransaction, pinnedDatabase, withLock } from './pinned-session.ts'
+import { freeSchemaName, reserve, updateReserved } from './reserve.ts'
+import { type OnStep, runSteps, type Step } from './run-steps.ts'
+import { runSeed } from './seed.ts'
+import type { TenantInput } from './tenant-input.ts'
+
+/** What provisioning needs beside the input. */
+export interface ProvisionParts {
+  /** The login that may enter the tenant's role. */
+  readonly runtimeLogin: string
+  readonly migrator: TenantMigrator | undefined
+  /** `undefined` where the tenant starts empty. */
+  readonly seed: Seed | undefined
+  readonly onStep: OnStep | undefined
+}
+
+/**
+ * Makes the tenant, or goes on with an attempt that ended early: same id, same schema, finished steps not repeated.
+ * @throws TNY301, TNY305, TNY306, TNY307
+ */
+export async function provision(
+  session: Queryable,
+  input: TenantInput,
+  parts: ProvisionParts,
+): Promise<Tenant> {
+  // By key, so that two sign-ups of one key do not race; by id, so that nobody deletes it meanwhile.
+  return withLock(session, { on: 'key', name: input.key, label: input.key }, async () => {
+    const found = await findTenant(session, { key: input.key })
+    const resumes = found?.status === 'provisioning' && found.key === input.key
+    if (found !== undefined && !(resumes && (input.id ?? found.id) === found.id)) {
+      throw new TenantryError('TNY301', { params: { key: input.key } })
+    }
+    const id = found?.id ?? input.id ?? newTenantId()
+    return withLock(session, { on: 'tenant', name: id, label: input.key }, async () => {
+      if (found === undefined) await reserve(session, id, input, parts.runtimeLogin)
+      else await updateReserved(session, id, input)
+      const operation = await findUnfinished(session, id)
+      if (operation === undefined) throw new TenantryError('TNY302', { params: { tenant: input.key } })
+      await runSteps(session, operation, input.key, stepsOf(session, id, operation, parts), parts.onStep)
+      return requireTenant(session, id)
+    })
+  })
+}
+
+function stepsOf(session: Queryable, id: string, operation: Operation, parts: ProvisionParts): Step[] {
+  return [
+    // Done when the operation began: the same commit reserved the key and recorded it.
+    { name: 'reserve', run: (mark) => mark() },
+    { name: 'schema', run: () => makeSchema(session, id, operation) },
+    {
+      name: 'migrate',
+      async run(mark) {
+        const { home, key } = await requireTenant(session, id)
+        await parts.migrator?.migrateHome(pinnedDatabase(session), home, key)
+        await mark()
+      },
+    },
+    {
+      name: 'seed',
+      async run(mark) {
+        const { seed } = parts
+        if (seed === undefined) return mark()
+        const tenant = await requireTenant(session, id)
+        await inTransaction(session, () => runSeed(session, tenant, seed, mark))
+      },
+    },
+    {
+      name: 'activate',
+      run: (mark) =>
+        inTransaction(session, async () => {
+          await mark()
+          await finishOperation(session, operation)
+          await session.query(
+            "update tenantry.tenants set status = 'active', updated_at = now() where id = $1 and status = 'provisioning'",
+            [id],
+          )
+        }),
+    },
+  ]
+}
+
+/** The schema and the step's mark in one commit: a schema that is there without the mark is somebody else's. */
+async function makeSchema(session: Queryable, id: string, operation: Operation): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const { home, key } = await requireTenant(session, id)
+    try {
+      await inTransaction(session, async () => {
+        await createTenantSchema(session, home)
+        await markStep(session, operation, 'schema')
+      })
+      return
+    } catch (error) {
+      if (sqlState(error) !== '42P06' || attempt >= 10) throw error
+      await session.query('update tenantry.tenants set schema_name = $2, updated_at = now() where id = $1', [
+        id,
+        await freeSchemaName(session, key),
+      ])
+    }
+  }
+}
+
+async function requireTenant(session: Queryable, id: string): Promise<Tenant> {
+  const tenant = await findTenant(session, { id })
+  if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: id } })
+  return tenant
+}

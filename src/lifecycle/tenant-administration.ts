@@ -1,0 +1,149 @@
+/** The life of tenants as the control plane offers it: create, get, list, rename, suspend, resume, delete. */
+import { readSettings } from '../catalog/settings.ts'
+import { findTenant, listTenants } from '../catalog/tenant-store.ts'
+import type { Seed } from '../core/config.ts'
+import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
+import type { TenantMigrator } from '../core/migrator.ts'
+import { printable, type Tenant, type TenantStatus } from '../core/tenant.ts'
+import { resume, suspend } from './change-status.ts'
+import { erase } from './erase.ts'
+import { withLock } from './pinned-session.ts'
+import { provision } from './provision.ts'
+import { checkRename, rename, type RenameTo } from './rename.ts'
+import type { OnStep } from './run-steps.ts'
+import { loadSeed } from './seed.ts'
+import { checkReason, checkTenantInput, type TenantInput } from './tenant-input.ts'
+
+export interface CreateTenant extends TenantInput {
+  /** First rows, instead of the configured seed; `false` for none. */
+  readonly seed?: Seed | string | false
+  /** Told after each step. */
+  readonly onStep?: OnStep
+}
+
+export interface ListTenants {
+  readonly status?: TenantStatus
+  /** Only keys after this one: the last key of the page before. */
+  readonly after?: string
+  /** 1 to 1000; 100 by default. */
+  readonly limit?: number
+}
+
+/** Tenants by name are given as a key, an alias or an id. */
+export interface TenantAdministration {
+  /**
+   * Makes a tenant that answers at once: roles, schema, migrations, first rows. Where an earlier attempt for the key
+   * ended early it is completed instead: same id, same schema, nothing twice.
+   * @throws TNY105, TNY308, TNY309 before any SQL; TNY301 where the key is taken, TNY305, TNY306, TNY307
+   * @example
+   * const tenant = await control.tenants.create({ key: 'acme', name: 'Acme Ltd.', plan: 'pro' })
+   */
+  create(input: CreateTenant): Promise<Tenant>
+  /** @throws TNY302 */
+  get(tenant: string): Promise<Tenant>
+  /** A page in the order of keys; erased tenants never. @throws TNY308 */
+  list(options?: ListTenants): Promise<Tenant[]>
+  /**
+   * Gives another key or display name; schema and roles stay. The old key goes on resolving unless `keepAlias` is false.
+   * @throws TNY105, TNY308 before any SQL; TNY301, TNY302, TNY303, TNY305
+   */
+  rename(tenant: string, to: RenameTo): Promise<Tenant>
+  /**
+   * From the commit on the server itself refuses the runtime login to enter it.
+   * @param options.reason for operators, up to 200 characters; kept until the tenant is resumed.
+   * @throws TNY302, TNY303, TNY305, TNY308
+   */
+  suspend(tenant: string, options?: { readonly reason?: string }): Promise<Tenant>
+  /** @throws TNY302, TNY303, TNY305 */
+  resume(tenant: string): Promise<Tenant>
+  /**
+   * Erases the tenant: schema, roles, keys and settings. Only its id, status and times stay. Can be repeated until it
+   * succeeds.
+   * @param options.confirm the tenant's current key again.
+   * @throws TNY304 where it differs; TNY302, TNY303, TNY305, TNY306
+   */
+  delete(tenant: string, options: { readonly confirm: string }): Promise<void>
+}
+
+export interface AdministrationParts {
+  readonly db: AdminDatabase
+  readonly migrator?: TenantMigrator | undefined
+  /** For tenants whose `create` names no seed of its own. */
+  readonly seed?: Seed | string | undefined
+}
+
+/** Works on an installed catalog (see `installCatalog`). */
+export function createTenantAdministration(parts: AdministrationParts): TenantAdministration {
+  const { db, migrator } = parts
+
+  async function get(name: string): Promise<Tenant> {
+    const tenant = typeof name === 'string' ? await findTenant(db, { name }) : undefined
+    if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: printable(name) } })
+    return tenant
+  }
+
+  /** Finds the tenant and works on it under its lock. */
+  async function change(
+    name: string,
+    work: (session: Queryable, tenant: Tenant, runtimeLogin: string) => Promise<void>,
+  ): Promise<Tenant> {
+    const { id, key } = await get(name)
+    return db.session((session) =>
+      withLock(session, { on: 'tenant', name: id, label: key }, async () => {
+        // Read again: until the lock was ours it may have changed.
+        const tenant = await findTenant(session, { id })
+        if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: key } })
+        await work(session, tenant, await runtimeLogin(session))
+        return (await findTenant(session, { id })) ?? tenant
+      }),
+    )
+  }
+
+  return {
+    async create(input) {
+      checkTenantInput(input)
+      const chosen = input.seed ?? parts.seed
+      const seed = chosen === undefined || chosen === false ? undefined : await loadSeed(chosen)
+      return db.session(async (session) => {
+        const login = await runtimeLogin(session)
+        return provision(session, input, { runtimeLogin: login, migrator, seed, onStep: input.onStep })
+      })
+    },
+
+    get,
+
+    async list({ status, after, limit = 100 } = {}) {
+      if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+        throw new TenantryError('TNY308', { params: { reason: 'limit is a whole number from 1 to 1000' } })
+      }
+      if (after?.includes('\0') === true) return []
+      return listTenants(db, { statuses: status === undefined ? undefined : [status], after, limit })
+    },
+
+    async rename(name, to) {
+      checkRename(to)
+      return change(name, (session, tenant) => rename(session, tenant, to))
+    },
+
+    async suspend(name, { reason } = {}) {
+      if (reason !== undefined) checkReason(reason)
+      return change(name, (session, tenant, login) => suspend(session, tenant, login, reason))
+    },
+
+    resume: (name) => change(name, (session, tenant, login) => resume(session, tenant, login)),
+
+    async delete(name, { confirm }) {
+      await change(name, async (session, tenant, login) => {
+        if (confirm !== tenant.key) throw new TenantryError('TNY304', { params: { tenant: tenant.key } })
+        await erase(session, tenant, login)
+      })
+    },
+  }
+}
+
+async function runtimeLogin(db: Queryable): Promise<string> {
+  const login = (await readSettings(db)).runtimeLogin
+  if (login === undefined) throw new TenantryError('TNY005')
+  return login
+}

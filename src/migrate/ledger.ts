@@ -1,0 +1,172 @@
+/** The table `pgmigrations` that node-pg-migrate keeps: who recorded what, in which schema. */
+import { createHash } from 'node:crypto'
+import type { Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
+import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
+
+/** A schema that migrations are for, and as whom they run there. */
+export interface Target {
+  readonly schema: string
+  /** The role that owns the schema's objects; absent for the shared set, which runs as the admin itself. */
+  readonly ownerRole: string | undefined
+  /** The role that must not touch the ledger; absent for the shared set. */
+  readonly tenantRole: string | undefined
+  /** For people: the tenant's key, or `shared`. */
+  readonly label: string
+}
+
+/** What a schema's ledger says. */
+export interface Ledger {
+  /** Names in the order in which they ran. */
+  readonly applied: readonly string[]
+  /** `unsettled`: the tenant's role has rights on it, or the admin has none. */
+  readonly state: 'missing' | 'unsettled' | 'settled'
+  /** Why it could not be read, where it could not. */
+  readonly problem?: unknown
+}
+
+/** Ledgers read by one statement: its text stays near 30 kB. */
+const CHUNK = 250
+
+/** 'tny' in ASCII: the first key of the locks on targets, so that they meet no lock of the application's. */
+const LOCK_CLASS = 0x746e79
+
+const LOCATE = `
+  select json_build_object(
+    'missing', c.oid is null,
+    'readable', has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
+    'open', has_table_privilege(r.oid, c.oid, 'select, insert, update, delete, truncate')
+  )::text as found
+  from unnest($1::text[], $2::text[]) with ordinality as t(schema, role, position)
+  left join pg_namespace n on n.nspname = t.schema
+  left join pg_class c on c.relnamespace = n.oid and c.relname = 'pgmigrations' and c.relkind in ('r', 'p')
+  left join pg_roles r on r.rolname = t.role
+  order by t.position`
+
+interface Located {
+  readonly missing: boolean
+  readonly readable: boolean | null
+  readonly open: boolean | null
+}
+
+/** The ledger's name, quoted and qualified. */
+export function ledgerTable(schema: string): string {
+  return `${quoteIdent(schema)}.pgmigrations`
+}
+
+/** Waits, to the end of the transaction, for whoever else migrates the same schema of this database. */
+export function lockTarget(target: Target): string {
+  const key = createHash('sha256').update(target.schema).digest().readInt32BE()
+  return `select pg_advisory_xact_lock(${LOCK_CLASS}, ${key})`
+}
+
+/** To the end of the transaction, everything is done by the schema's owner. */
+export function becomeOwner(target: Target): string {
+  return target.ownerRole === undefined ? '' : `set local role ${quoteIdent(target.ownerRole)};`
+}
+
+/** Records a migration, never before the rows that are there: node-pg-migrate orders by time, and clocks jump. */
+export function recordMigration(target: Target, name: string): string {
+  const table = ledgerTable(target.schema)
+  return `insert into ${table} (name, run_on)
+    select ${quoteLiteral(name)}, greatest(now()::timestamp, max(run_on)) from ${table}`
+}
+
+/**
+ * Reads the ledgers of many targets, in their order, with two statements for each 250. One that the admin may not
+ * read by itself costs a transaction of its own, as its owner.
+ * @param session one connection, outside a transaction.
+ */
+export async function readLedgers(session: Queryable, targets: readonly Target[]): Promise<Ledger[]> {
+  const ledgers: Ledger[] = []
+  for (let start = 0; start < targets.length; start += CHUNK) {
+    ledgers.push(...(await readChunk(session, targets.slice(start, start + CHUNK))))
+  }
+  return ledgers
+}
+
+async function readChunk(session: Queryable, targets: readonly Target[]): Promise<Ledger[]> {
+  const { rows } = await session.query<{ found: string }>(LOCATE, [
+    targets.map((target) => target.schema),
+    targets.map((target) => target.tenantRole ?? null),
+  ])
+  const found = rows.map((row) => JSON.parse(row.found) as Located)
+  const names = await readNames(
+    session,
+    targets.filter((_, index) => found[index]?.readable === true),
+  ).catch((error: unknown) => {
+    // A schema that is dropped meanwhile must not hide the others: each is then asked by itself.
+    if (error instanceof TenantryError) throw error
+    return new Map<Target, string[]>()
+  })
+  const ledgers: Ledger[] = []
+  for (const [index, target] of targets.entries()) {
+    const { missing = true, readable = false, open = false } = found[index] ?? {}
+    const applied = names.get(target)
+    const state = missing ? 'missing' : readable === true && open !== true ? 'settled' : 'unsettled'
+    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state })
+    else ledgers.push({ ...(await readAsOwner(session, target)), state })
+  }
+  return ledgers
+}
+
+async function readNames(session: Queryable, targets: readonly Target[]): Promise<Map<Target, string[]>> {
+  if (targets.length === 0) return new Map()
+  const { rows } = await session.query<{ names: string }>(targets.map(selectNames).join('\nunion all '))
+  const names = rows.map((row) => JSON.parse(row.names) as [position: number, names: string[]])
+  const byPosition = new Map(names)
+  return new Map(targets.map((target, position) => [target, byPosition.get(position) ?? []]))
+}
+
+/** As text of JSON, because applications replace node-postgres' parsers; in node-pg-migrate's own order. */
+function selectNames(target: Target, position: number): string {
+  const names = `array(select name from ${ledgerTable(target.schema)} order by run_on, id)`
+  return `select json_build_array(${position}, ${names})::text as names`
+}
+
+async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state'>> {
+  try {
+    await session.query(`begin; ${becomeOwner(target)}`)
+    const names = await readNames(session, [target])
+    return { applied: names.get(target) ?? [] }
+  } catch (problem) {
+    if (problem instanceof TenantryError) throw problem
+    return { applied: [], problem }
+  } finally {
+    await session.query('rollback')
+  }
+}
+
+/**
+ * Makes the ledger where it is missing, with exactly node-pg-migrate's columns, and takes from others what default
+ * privileges gave them. One that was there is only closed to the tenant's role. The admin may read it from then on,
+ * so that one statement can ask the whole fleet.
+ */
+export async function settleLedger(session: Queryable, target: Target, ledger: Ledger): Promise<void> {
+  if (ledger.state === 'settled') return
+  const table = ledgerTable(target.schema)
+  try {
+    await session.query(
+      `begin; ${lockTarget(target)}; ${becomeOwner(target)}
+       create table if not exists ${table}
+         (id serial primary key, name varchar(255) not null, run_on timestamp not null)`,
+    )
+    const { rows } = await session.query<{ revoke: string }>(
+      `select distinct format('revoke all on %s %s from %s', case c.relkind when 'S' then 'sequence' else 'table' end,
+           c.oid::regclass, case g.grantee when 0 then 'public' else g.grantee::regrole::text end) as revoke
+       from pg_class c, aclexplode(c.relacl) g
+       where c.oid in ($1::text::regclass, pg_get_serial_sequence($1, 'id')::regclass) and g.grantee <> c.relowner
+         and ($2::text is null or g.grantee = (select oid from pg_roles where rolname = $2))`,
+      [table, ledger.state === 'missing' ? null : (target.tenantRole ?? '')],
+    )
+    const grants = [
+      `grant usage on schema ${quoteIdent(target.schema)} to session_user`,
+      `grant select on ${table} to session_user`,
+    ]
+    const rights = [...rows.map((row) => row.revoke), ...(target.ownerRole === undefined ? [] : grants)]
+    await session.query([...rights, 'commit'].join('; '))
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined)
+    throw error
+  }
+}

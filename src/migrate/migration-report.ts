@@ -1,0 +1,52 @@
+/** What a run over the fleet tells: its progress, what it did, what is left. */
+import { TenantryError } from '../core/errors.ts'
+import type { TenantStatus } from '../core/tenant.ts'
+
+/** Told after the shared set and after each tenant. */
+export interface MigrationProgress {
+  /** Targets finished, failed ones included: the shared set counts as one. */
+  readonly done: number
+  readonly total: number
+  /** The tenant's key, or `shared`. */
+  readonly tenant: string
+  /** Names that ran now. */
+  readonly applied: readonly string[]
+}
+
+/** What `up` did. */
+export interface MigrationReport {
+  readonly shared: readonly string[]
+  /** Every tenant that is up to date now; `applied` is empty where nothing was missing. */
+  readonly tenants: readonly { readonly key: string; readonly applied: readonly string[] }[]
+  /** Tenants that are not; `applied` is what ran before the failure. */
+  readonly failed: readonly {
+    readonly key: string
+    readonly applied: readonly string[]
+    readonly error: TenantryError
+  }[]
+}
+
+/** What ran where. */
+export interface MigrationStatus {
+  readonly shared: { readonly applied: readonly string[]; readonly pending: readonly string[] }
+  readonly tenants: readonly {
+    readonly key: string
+    readonly status: TenantStatus
+    /** How many ran. */
+    readonly applied: number
+    readonly pending: readonly string[]
+    /** Where the ledger cannot be read: everything counts as pending then. */
+    readonly error?: TenantryError
+  }[]
+}
+
+/** The error that a report amounts to, TNY405, naming the tenants that failed; `undefined` where none did. */
+export function reportFailure(report: MigrationReport): TenantryError | undefined {
+  const { tenants, failed } = report
+  if (failed.length === 0) return undefined
+  const keys = failed.slice(0, 10).map(({ key }) => key)
+  if (failed.length > keys.length) keys.push(`and ${failed.length - keys.length} more`)
+  const total = tenants.length + failed.length
+  const params = { failed: failed.length, total, tenants: keys.join(', ') }
+  return new TenantryError('TNY405', { params, cause: failed[0]?.error })
+}

@@ -1,0 +1,25 @@
+/** Tenants by request header, for services behind a gateway that sets it and for tests. */
+import { TenantryError } from '../core/errors.ts'
+import type { Resolver } from './resolver.ts'
+import { requireRef } from './resolver.ts'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/**
+ * Takes a header's value as the tenant's key or, where it is a uuid, as its id. Whoever can send the header chooses
+ * the tenant: put it behind authentication, or beside another resolver in `allMustAgree`.
+ *
+ * @param name the header's name, in any case
+ * @example
+ * header('x-tenant')
+ */
+export function header(name: string): Resolver {
+  return (request) => {
+    const [value, ...others] = request.header(name)
+    if (value === undefined) return 'none'
+    if (others.length > 0) {
+      throw new TenantryError('TNY102', { params: { reason: `it has more than one ${name} header` } })
+    }
+    return UUID.test(value) ? { id: value.toLowerCase() } : requireRef({ key: value })
+  }
+}

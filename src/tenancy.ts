@@ -1,0 +1,230 @@
+/** createTenancy: wires context, catalog, guard and gateway into what an application uses. */
+import { TenantCache } from './catalog/tenant-cache.ts'
+import { requireCatalog } from './catalog/catalog-version.ts'
+import { findTenant } from './catalog/tenant-store.ts'
+import type { Queryable, Rows } from './core/database.ts'
+import { createContext, type TenantContext } from './core/context.ts'
+import { TenantryError } from './core/errors.ts'
+import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
+import type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
+import type { Tenant } from './core/tenant.ts'
+import { type Binding, bindingOf } from './gateway/binding.ts'
+import { connectionConfig } from './gateway/connection-config.ts'
+import { ConnectionPool } from './gateway/connection-pool.ts'
+import { Gateway, type Principal } from './gateway/gateway.ts'
+import type { GatewayClient } from './gateway/gateway-client.ts'
+import { GatewayPool } from './gateway/gateway-pool.ts'
+import { Listener } from './gateway/listener.ts'
+import { withSession } from './gateway/session.ts'
+import { transact, type TransactionOptions } from './gateway/transact.ts'
+import { createGuard } from './isolation/guard.ts'
+import { CENTRAL, requireServed, tenantPrincipal } from './isolation/principal.ts'
+import { probeServer, requireSafeLogin } from './isolation/probe.ts'
+import { readBounds, readLimits, type TenancyOptions } from './tenancy-options.ts'
+
+/** What `health()` says. */
+export interface TenancyHealth {
+  readonly ok: boolean
+  /** True while catalog changes are heard; while false, each look-up asks the database. */
+  readonly listening: boolean
+  readonly connections: { readonly total: number; readonly idle: number; readonly waiting: number }
+}
+
+/** One application's way to its tenants. */
+export interface Tenancy extends TenantRuntime {
+  readonly directory: TenantDirectory
+  readonly context: TenantContext
+  readonly closing: boolean
+  /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
+  readonly pool: GatewayPool
+  /** A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. */
+  readonly central: GatewayPool
+  /** A `pg.Pool` for one tenant, named by id, key or record, whatever the context is. */
+  poolFor(tenant: string | Tenant): GatewayPool
+  /** Connects and checks that the login is safe; without it, the first statement does. @throws TNY005 to TNY007, TNY202 */
+  ready(): Promise<void>
+  /** Runs `fn` for a tenant. @throws TNY209 where it does not exist, TNY211 where it is not active. */
+  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>): Promise<T>
+  /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
+  bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
+  /** The tenant of the context. @throws TNY201 */
+  requireTenant(): Tenant
+  /** The tenant of the context, or `undefined`. */
+  findTenant(): Tenant | undefined
+  /** One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. */
+  transaction<T>(fn: (client: GatewayClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /**
+   * Work of the context's tenant on one connection, for several transactions on one backend; as many sessions as
+   * connections leave none for the others. @throws TNY201, TNY210 behind a pooler in transaction mode
+   */
+  session<T>(fn: (client: GatewayClient) => Promise<T>): Promise<T>
+  /** Listens to an event; the returned function stops it. */
+  on<K extends keyof TenancyEvents>(name: K, listener: EventListener<K>): () => void
+  /** Asks the database; never throws. */
+  health(): Promise<TenancyHealth>
+  /** Refuses new work, waits for statements in flight (10,000 ms by default), closes every connection. */
+  close(options?: { readonly timeoutMs?: number }): Promise<void>
+}
+
+/** Channel on which the catalog tells of changed tenants. */
+const CATALOG_CHANNEL = 'tenantry_catalog'
+/** With answers at most this late, an entry in memory is at most a second old (THREATS I8). */
+const HEARTBEAT_MS = 400
+const TRUSTED_SILENCE_MS = 900
+
+/**
+ * Opens nothing yet: the first statement, or `ready()`, connects.
+ * @throws TNY001 where no connection is configured, TNY002 where an option is not valid.
+ * @example
+ * const tenancy = createTenancy({ connection: process.env.DATABASE_URL })
+ * await tenancy.run('acme', () => tenancy.pool.query('select * from orders'))
+ */
+export function createTenancy(options: TenancyOptions = {}): Tenancy {
+  const bounds = readBounds(options)
+  const connection = options.connection ?? process.env['DATABASE_URL']
+  const config = {
+    ...connectionConfig(connection, 'connection', 'DATABASE_URL'),
+    connectionTimeoutMillis: bounds.waitTimeoutMs,
+  }
+  const events = createEvents()
+  const settings = {
+    config,
+    named: options.pooler === undefined,
+    events,
+    statementTimeoutMs: bounds.statementTimeoutMs,
+  }
+  const context = createContext()
+  const guard = createGuard()
+  const pool = new ConnectionPool(settings, bounds, events)
+  const parts = { pool, guard, events, ready }
+  const gateway = new Gateway(parts)
+  // Tenantry's own statements need no guard, and run before "ready".
+  const own: Queryable = {
+    query: <R>(text: string, values?: readonly unknown[]) =>
+      gateway.single(CENTRAL, { text, values }) as Promise<unknown> as Promise<Rows<R>>,
+  }
+  const central = new GatewayPool(gateway, { current: () => CENTRAL, central: CENTRAL })
+
+  const listener = new Listener({
+    config:
+      options.direct === undefined
+        ? config
+        : connectionConfig(options.direct, 'direct connection', 'DATABASE_URL'),
+    channel: CATALOG_CHANNEL,
+    heartbeatMs: HEARTBEAT_MS,
+    onNotification(tenantId) {
+      directory.changed(tenantId)
+      events.emit('catalog:changed', { tenantId })
+    },
+    onLost: (error) => events.emit('listener:lost', { error }),
+    onListening() {
+      directory.clear()
+      events.emit('listener:restored', {})
+    },
+  })
+  const directory = new TenantCache({
+    async load(ref) {
+      await ready()
+      return findTenant(own, ref)
+    },
+    isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
+    max: bounds.cacheSize,
+  })
+
+  let closing = false
+  let checking: Promise<void> | undefined
+  function ready(): Promise<void> {
+    checking ??= check().catch((error: unknown) => {
+      // The next statement tries again: the database may be there by then.
+      checking = undefined
+      throw error
+    })
+    return checking
+  }
+  async function check(): Promise<void> {
+    await guard.load()
+    await requireCatalog(own)
+    requireSafeLogin(await probeServer(own))
+    // Without it every look-up of the first moments would ask the database.
+    await listener.start()
+  }
+
+  /** By record: the catalog cache gives the same one until the tenant changes. */
+  const bindings = new WeakMap<Tenant, Binding>()
+  function bind(tenant: Tenant): Binding {
+    const known = bindings.get(tenant)
+    if (known !== undefined) return known
+    const binding = bindingOf(tenant, readLimits(options.limits?.(tenant), bounds))
+    bindings.set(tenant, binding)
+    return binding
+  }
+  function principalOf(tenant: string | Tenant): Principal {
+    const ref = refOf(tenant)
+    const locate = (fresh: boolean): Promise<Tenant | undefined> => directory[fresh ? 'refresh' : 'find'](ref)
+    return tenantPrincipal(labelOf(tenant), locate, bind, typeof tenant === 'string' ? undefined : tenant.id)
+  }
+  function ofContext(): Principal | undefined {
+    const tenant = context.find()
+    return tenant === undefined ? undefined : principalOf(tenant)
+  }
+  const tenantPool = new GatewayPool(gateway, { current: ofContext, central: CENTRAL })
+
+  return {
+    directory,
+    context,
+    pool: tenantPool,
+    central,
+    get closing() {
+      return closing
+    },
+    ready,
+    poolFor(tenant) {
+      const principal = principalOf(tenant)
+      return new GatewayPool(gateway, { current: () => principal, central: CENTRAL })
+    },
+    async run(tenant, fn) {
+      const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
+      return context.run(served, () => fn(served))
+    },
+    bind: (fn) => context.bind(fn),
+    requireTenant: () => context.require(),
+    findTenant: () => context.find(),
+    async transaction(fn, transactionOptions) {
+      return transact(await tenantPool.connect(), fn, transactionOptions)
+    },
+    async session(fn) {
+      if (options.pooler !== undefined) {
+        throw new TenantryError('TNY210', {
+          params: {
+            what: 'session() behind a pooler in transaction mode',
+            instead: 'The pooler hands each transaction to any server connection: use transaction().',
+          },
+        })
+      }
+      const principal = ofContext()
+      if (principal === undefined) throw new TenantryError('TNY201')
+      return withSession(parts, principal, fn)
+    },
+    on: (name, listen) => events.on(name, listen),
+    async health() {
+      const ok = await central.query('select 1').then(
+        () => true,
+        () => false,
+      )
+      const { total, idle, waiting } = pool
+      return { ok, listening: listener.silence < TRUSTED_SILENCE_MS, connections: { total, idle, waiting } }
+    },
+    async close({ timeoutMs = 10_000 } = {}) {
+      closing = true
+      await Promise.all([pool.end(timeoutMs), listener.close()])
+    },
+  }
+}
+
+function refOf(tenant: string | Tenant): TenantRef {
+  return typeof tenant === 'string' ? { name: tenant } : { id: tenant.id }
+}
+
+function labelOf(tenant: string | Tenant): string {
+  return typeof tenant === 'string' ? tenant : tenant.key
+}
