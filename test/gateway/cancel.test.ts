@@ -304,26 +304,20 @@ test('P5: nor does a connection whose cancel is never answered; it is given up, 
   await expectSane(line)
 })
 
-// Once, in CI, the next statement lost its connection (TNY212; no cancel hit it). The cause is not found yet: see that
-// it is, and take the second try away. No other test has one: a leak that shows now and then must fail.
-test(
-  'P5: nor does one whose cancel arrives long after everybody has given up on it',
-  { retry: 1 },
-  async () => {
-    const line = await openLine({ max: 1 })
-    line.proxy.onCancel = () => 3_000
-    const controller = new AbortController()
-    const own = endingOf(
-      line.tenancy.poolFor('acme').query({ text: 'select pg_sleep(0.2)', signal: controller.signal }),
-    )
-    await sleep(50)
-    controller.abort()
-    const next = endingOf(line.tenancy.poolFor('globex').query('select pg_sleep(4)'))
-    expect(['answered', 'AbortError', '57014']).toContain((await own).ending)
-    expect((await next).ending).toBe('answered')
-    await expectSane(line)
-  },
-)
+test('P5: nor does one whose cancel arrives long after everybody has given up on it', async () => {
+  const line = await openLine({ max: 1 })
+  line.proxy.onCancel = () => 3_000
+  const controller = new AbortController()
+  const own = endingOf(
+    line.tenancy.poolFor('acme').query({ text: 'select pg_sleep(0.2)', signal: controller.signal }),
+  )
+  await sleep(50)
+  controller.abort()
+  const next = endingOf(line.tenancy.poolFor('globex').query('select pg_sleep(4)'))
+  expect(['answered', 'AbortError', '57014']).toContain((await own).ending)
+  expect((await next).ending).toBe('answered')
+  await expectSane(line)
+})
 
 test('a cancel that is lost on its way is sent again', async () => {
   const line = await openLine({ max: 1 })

@@ -35,7 +35,8 @@ test('P7: a statement in flight gets one clear error, and the next ones heal', a
     async () =>
       (
         await world.db.sql(
-          "select 1 from pg_stat_activity where query like '%pg_sleep(20)%' and state = 'active' and pid <> pg_backend_pid()",
+          `select 1 from pg_stat_activity where datname = current_database()
+           and query like '%pg_sleep(20)%' and state = 'active' and pid <> pg_backend_pid()`,
         )
       ).length > 0,
   )
@@ -100,7 +101,11 @@ test('P4: a connection lost during COMMIT says that the outcome is unknown', asy
   const commit = codeOf(client.query('commit'))
   await waitFor(
     async () =>
-      (await world.db.sql("select 1 from pg_stat_activity where wait_event = 'PgSleep'")).length > 0,
+      (
+        await world.db.sql(
+          "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+        )
+      ).length > 0,
   )
   await endSessions()
   expect(await commit).toBe('TNY206')

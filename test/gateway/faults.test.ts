@@ -132,7 +132,7 @@ describe('silence', () => {
     expectDeadline(await outcomeOf(client.query("update orders set note = 'in silence'")))
     const after = await outcomeOf(client.query("update orders set note = 'outside'"))
     expect(after.code).toBe('TNY212')
-    expect(after.ms).toBeLessThan(500)
+    expect(after.ms).toBeLessThan(LIMIT_MS)
     await client.query('rollback')
     client.release()
     await expectHealed(line)
@@ -282,7 +282,8 @@ describe('deadlines', () => {
         for each row execute function ${schema}.hang()`)
     onTestFinished(async () => {
       await world.db.sql(
-        `select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'`,
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and wait_event = 'PgSleep'`,
       )
       await world.db.sql(`drop trigger hang on ${schema}.orders`)
     })
@@ -423,7 +424,7 @@ describe('outages', () => {
     // Four at a time without a pause would be thousands.
     expect(attempts).toBeGreaterThan(2)
     expect(attempts).toBeLessThan(60)
-    expect(healedMs).toBeLessThan(2_000)
+    expect(healedMs).toBeLessThan(1_000 + MARGIN_MS)
     for (const { code, ms } of failed) {
       expect(['TNY202', 'TNY203', 'TNY212']).toContain(code)
       expect(ms).toBeLessThan(3_000 + MARGIN_MS)
@@ -442,7 +443,7 @@ describe('outages', () => {
       healedMs = await healing(line.tenancy)
     })
     expect(failed.length).toBeGreaterThan(0)
-    expect(healedMs).toBeLessThan(2_000)
+    expect(healedMs).toBeLessThan(1_000 + MARGIN_MS)
     await expectHealedWith(line, 4)
   })
 
@@ -511,7 +512,7 @@ describe('servers of their own', () => {
     await start('first', server.server.port)
     expect(
       await waitFor(async () => (await outcomeOf(pool.query('select 1'))).code === undefined),
-    ).toBeLessThan(2_500)
+    ).toBeLessThan(1_000 + MARGIN_MS)
     await waitFor(async () => (await tenancy.health()).listening, 5_000)
     expect(pool.waitingCount).toBe(0)
     expect(pool.totalCount).toBe(pool.idleCount)

@@ -201,7 +201,8 @@ describe.concurrent('drainOnSignal', () => {
     server.child.kill('SIGINT')
     const { code, ms } = await server.ended(since)
     expect(code).toBe(130)
-    expect(ms).toBeLessThan(1_000)
+    // Of the minute that the request would take.
+    expect(ms).toBeLessThan(5_000)
     expect(await answer).toBe('')
   })
 

@@ -129,7 +129,8 @@ test('M3: the two tools exclude each other', async () => {
       async () =>
         (
           await superuser.query(
-            "select 1 from pg_stat_activity where query like '%pg_sleep(1)%' and state = 'active' and pid <> pg_backend_pid()",
+            `select 1 from pg_stat_activity where datname = current_database()
+             and query like '%pg_sleep(1)%' and state = 'active' and pid <> pg_backend_pid()`,
           )
         ).rows.length,
     )
@@ -143,7 +144,8 @@ test('M3: the two tools exclude each other', async () => {
       async () =>
         (
           await superuser.query(
-            "select 1 from pg_stat_activity where query like '%pg_sleep(2)%' and state = 'active' and pid <> pg_backend_pid()",
+            `select 1 from pg_stat_activity where datname = current_database()
+             and query like '%pg_sleep(2)%' and state = 'active' and pid <> pg_backend_pid()`,
           )
         ).rows.length,
     )
