@@ -5,6 +5,7 @@ import type { ReadContender } from './contenders/contender.ts'
 import { drizzleMultitenantReads } from './contenders/drizzle-multitenant.ts'
 import { knexReads } from './contenders/knex-with-schema.ts'
 import { postgresJsReads } from './contenders/postgres-js.ts'
+import { roundTripReads } from './contenders/round-trip.ts'
 import { setLocalReads } from './contenders/set-local.ts'
 import { tenantryKnexReads, tenantryReads } from './contenders/tenantry.ts'
 import type { BenchWorld } from './support/bench-world.ts'
@@ -46,6 +47,7 @@ function contendersOf({ appUrl, superuserUrl }: BenchWorld): ReadContender[] {
   return [
     tenantryReads(options),
     barePgReads(superuserUrl, CONNECTIONS),
+    roundTripReads(superuserUrl, CONNECTIONS),
     setLocalReads(appUrl, CONNECTIONS),
     tenantryKnexReads(options),
     knexReads(superuserUrl, CONNECTIONS),
@@ -60,6 +62,8 @@ function ratiosOf(ratio: Ratio, distribution: 'zipf' | 'uniform'): Record<string
   return {
     vs_bare_pg: ratio(distribution, 'tenantry', 'bare_pg'),
     vs_naive: ratio(distribution, 'tenantry', 'naive'),
+    // What is left to gain: no statement by itself can be faster than a round trip.
+    round_trip_vs_bare_pg: ratio(distribution, 'round_trip', 'bare_pg'),
     // Like with like: Knex builds the statement on both sides.
     vs_knex: ratio(distribution, 'tenantry_knex', 'knex'),
     vs_drizzle_multitenant: ratio(distribution, 'tenantry', 'drizzle_multitenant'),

@@ -10,8 +10,12 @@ export interface TenancyOptions {
   readonly connection?: ConnectionSpec | undefined
   /** A second address for LISTEN, where `connection` goes through a pooler. Default: `connection`. */
   readonly direct?: ConnectionSpec | undefined
-  /** The pooler that `connection` leads to, in transaction mode: nothing is prepared under a name then. */
-  readonly pooler?: 'pgbouncer' | undefined
+  /**
+   * The pooler that `connection` leads to, in transaction mode: nothing is prepared under a name then.
+   * `pgbouncer-prepared` where every pooler on the way is PgBouncer 1.21 or later with `max_prepared_statements` above 0:
+   * the statement that enters the tenant is prepared.
+   */
+  readonly pooler?: 'pgbouncer' | 'pgbouncer-prepared' | undefined
   /** Most connections of this process, however many tenants there are. Default: 10. */
   readonly max?: number | undefined
   /** Most statements that wait for a connection at once; the next one fails with TNY214. Default: 10,000. */
@@ -29,6 +33,11 @@ export interface TenancyOptions {
   readonly idleTimeoutMs?: number | undefined
   /** How long a connection lives; it is then closed at its next rest. Default: 1,800,000. */
   readonly maxAgeMs?: number | undefined
+  /**
+   * How much memory a connection's backend may hold, in megabytes; it is then closed at its next rest. The server must
+   * have room for this times `max`, for each process. Default: 128.
+   */
+  readonly maxMemoryMb?: number | undefined
   /** How many names of tenants (also such as nobody has) are remembered. Default: 10,000. */
   readonly cacheSize?: number | undefined
 }
@@ -41,6 +50,7 @@ export interface Bounds {
   readonly statementTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly maxAgeMs: number
+  readonly maxMemoryMb: number
   readonly cacheSize: number
 }
 
@@ -56,6 +66,7 @@ export function readBounds(options: TenancyOptions): Bounds {
     statementTimeoutMs: options.statementTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     maxAgeMs: options.maxAgeMs ?? 1_800_000,
+    maxMemoryMb: options.maxMemoryMb ?? 128,
     cacheSize: options.cacheSize ?? 10_000,
   }
   for (const [name, value] of Object.entries(bounds)) {

@@ -1,4 +1,5 @@
 /** createTenancy: wires context, catalog, guard and gateway into what an application uses. */
+import { CATALOG_CHANNEL } from './catalog/catalog-migrations.ts'
 import { TenantCache } from './catalog/tenant-cache.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
 import { findTenant } from './catalog/tenant-store.ts'
@@ -10,15 +11,16 @@ import type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.t
 import type { Tenant } from './core/tenant.ts'
 import { type Binding, bindingOf } from './gateway/binding.ts'
 import { connectionConfig } from './gateway/connection-config.ts'
-import { ConnectionPool } from './gateway/connection-pool.ts'
+import { DatabasePools } from './gateway/database-pools.ts'
 import { Gateway, type Principal } from './gateway/gateway.ts'
 import type { GatewayClient } from './gateway/gateway-client.ts'
 import { GatewayPool } from './gateway/gateway-pool.ts'
 import { Listener } from './gateway/listener.ts'
 import { withSession } from './gateway/session.ts'
+import { RepeatedTexts } from './gateway/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/transact.ts'
 import { createGuard } from './isolation/guard.ts'
-import { CENTRAL, requireServed, tenantPrincipal } from './isolation/principal.ts'
+import { CENTRAL, type Locate, requireServed, tenantPrincipal } from './isolation/principal.ts'
 import { probeServer, requireSafeLogin } from './isolation/probe.ts'
 import { readBounds, readLimits, type TenancyOptions } from './tenancy-options.ts'
 
@@ -66,8 +68,6 @@ export interface Tenancy extends TenantRuntime {
   close(options?: { readonly timeoutMs?: number }): Promise<void>
 }
 
-/** Channel on which the catalog tells of changed tenants. */
-const CATALOG_CHANNEL = 'tenantry_catalog'
 /** With answers at most this late, an entry in memory is at most a second old (THREATS I8). */
 const HEARTBEAT_MS = 400
 const TRUSTED_SILENCE_MS = 900
@@ -90,12 +90,14 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
   const settings = {
     config,
     named: options.pooler === undefined,
+    carried: options.pooler === 'pgbouncer-prepared',
+    repeated: new RepeatedTexts(),
     events,
     statementTimeoutMs: bounds.statementTimeoutMs,
   }
   const context = createContext()
   const guard = createGuard()
-  const pool = new ConnectionPool(settings, bounds, events)
+  const pool = new DatabasePools(settings, bounds, events)
   const parts = { pool, guard, events, ready }
   const gateway = new Gateway(parts)
   // Tenantry's own statements need no guard, and run before "ready".
@@ -112,13 +114,17 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
         : connectionConfig(options.direct, 'direct connection', 'DATABASE_URL'),
     channel: CATALOG_CHANNEL,
     heartbeatMs: HEARTBEAT_MS,
-    onNotification(tenantId) {
-      directory.changed(tenantId)
+    onNotification(payload) {
+      const tenantId = payload === '' ? undefined : payload
+      if (tenantId === undefined) directory.clear()
+      else directory.changed(tenantId)
+      pool.forgetStatements(tenantId)
       events.emit('catalog:changed', { tenantId })
     },
     onLost: (error) => events.emit('listener:lost', { error }),
     onListening() {
       directory.clear()
+      pool.forgetStatements(undefined)
       events.emit('listener:restored', {})
     },
   })
@@ -160,7 +166,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
   }
   function principalOf(tenant: string | Tenant): Principal {
     const ref = refOf(tenant)
-    const locate = (fresh: boolean): Promise<Tenant | undefined> => directory[fresh ? 'refresh' : 'find'](ref)
+    const locate: Locate = (fresh) => directory[fresh ? 'refresh' : 'locate'](ref)
     return tenantPrincipal(labelOf(tenant), locate, bind, typeof tenant === 'string' ? undefined : tenant.id)
   }
   function ofContext(): Principal | undefined {

@@ -7,7 +7,7 @@ export interface CatalogMigration {
   readonly sql: string
 }
 
-/** The channel on which the catalog tells of changes; the payload is the tenant's id. */
+/** The channel on which processes are told of changes; the payload is the tenant's id, none where all are concerned. */
 export const CATALOG_CHANNEL = 'tenantry_catalog'
 
 const FIRST = `

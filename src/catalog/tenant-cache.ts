@@ -34,6 +34,11 @@ export class TenantCache implements TenantDirectory {
 
   /** From memory where it can be trusted, else from the catalog. @throws what `load` throws */
   async find(ref: TenantRef): Promise<Tenant | undefined> {
+    return this.locate(ref)
+  }
+
+  /** The same, without a promise where memory knows. */
+  locate(ref: TenantRef): Tenant | undefined | Promise<Tenant | undefined> {
     if (this.#options.isCurrent()) {
       const entry = this.#entries.get(nameOf(ref))
       if (entry !== undefined) return entry.tenant

@@ -24,8 +24,8 @@ export interface TenancyEvents {
   }
   /** The SQL guard refused a statement. */
   'statement:refused': { readonly tenantId: string | undefined; readonly error: TenantryError }
-  /** The catalog cache heard of a change. */
-  'catalog:changed': { readonly tenantId: string }
+  /** A tenant, or its schema, was changed by this or another process; all of them where `tenantId` is undefined. */
+  'catalog:changed': { readonly tenantId: string | undefined }
   /** The listener lost its connection; until it is back, the cache trusts nothing older than a second. */
   'listener:lost': { readonly error: unknown }
   /** The listener is back, and the cache was emptied. */
@@ -40,6 +40,8 @@ export interface Events {
   /** Adds a listener; the returned function removes it. */
   on<K extends keyof TenancyEvents>(name: K, listener: Listener<K>): () => void
   emit<K extends keyof TenancyEvents>(name: K, event: TenancyEvents[K]): void
+  /** Whether anybody listens: what nobody hears need not be measured. */
+  has(name: keyof TenancyEvents): boolean
 }
 
 /** An empty set of listeners. */
@@ -52,6 +54,7 @@ export function createEvents(): Events {
       set.add(listener)
       return () => set.delete(listener)
     },
+    has: (name) => (listeners.get(name)?.size ?? 0) > 0,
     emit(name, event) {
       const set = listeners.get(name)
       if (set === undefined) return

@@ -19,6 +19,8 @@ export interface Binding {
   readonly tenantId: string
   /** For errors that operators read. */
   readonly tenantKey: string
+  /** Where its rows live; `undefined`: in the database of the catalog. */
+  readonly database?: string | undefined
   readonly role: string
   readonly searchPath: string
   /** As PostgreSQL reads them: milliseconds. */

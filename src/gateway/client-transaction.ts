@@ -43,9 +43,9 @@ export class ClientTransaction {
     return transaction.state === 'none' ? 'I' : transaction.state === 'begun' ? 'T' : 'E'
   }
 
-  #check(text: string): Promise<Handling> {
-    const { mode, tenantId } = this.#principal
-    return this.#gateway.check(text, mode, tenantId)
+  async #check(text: string): Promise<Handling> {
+    if (!this.#gateway.isReady) await this.#gateway.ready()
+    return this.#gateway.check(text, this.#principal)
   }
 
   /** Runs one statement where it belongs. @throws what the guard or the server says, TNY210 for COPY as a text */

@@ -1,88 +1,97 @@
 /** The connections to one database: a hard cap, a home connection for each tenant, fair turns for those that wait. */
 import type { Events } from '../core/events.ts'
 import { TenantryError } from '../core/errors.ts'
+import { readBackendMemory } from './backend-memory.ts'
 import type { Binding } from './binding.ts'
-import { Connection, type ConnectionSettings } from './connection.ts'
-import { FairQueue, type Waiter } from './fair-queue.ts'
-import { type Slot, TenantSlots } from './tenant-slots.ts'
+import type { Connection, ConnectionSettings } from './connection.ts'
+import { type ConnectionBounds, PooledConnections } from './pooled-connections.ts'
+import { type Claimant, ServerBudget } from './server-budget.ts'
+import type { Slot, TenantSlots } from './tenant-slots.ts'
+import { Upkeep } from './upkeep.ts'
+import { WaitingLine, type WaitingLineOptions } from './waiting-line.ts'
 
 /** Bounds of a pool; times in milliseconds. */
-export interface ConnectionPoolOptions {
-  /** Most connections at once, however many tenants there are. */
-  readonly max: number
-  /** How long a statement waits for a connection before TNY203. */
-  readonly waitTimeoutMs: number
+export interface ConnectionPoolOptions extends ConnectionBounds, WaitingLineOptions {
   /** How long a connection stays open unused. */
   readonly idleTimeoutMs: number
-  /** Most statements that wait at once; the next one gets TNY214. */
-  readonly maxWaiting: number
-  /** How long a connection lives; then it is closed at its next rest. */
-  readonly maxAgeMs: number
+  /** How often a backend's memory is looked at. A minute by default: the answer takes 0.5 to 40 ms. */
+  readonly memoryLookMs?: number | undefined
 }
 
 /** Who asks for a connection. */
-export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections'>
-
-/** A statement that waits. */
-interface Request extends Waiter {
-  readonly home: Slot | undefined
-  readonly since: number
-  take(slot: Slot): void
-  fail(error: unknown): void
-}
+export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections' | 'database'>
 
 /** Central work takes its turn like a tenant of weight 1. */
 const CENTRAL: Asker = { tenantId: '', weight: 1, maxConnections: Infinity }
-/**
- * A tenant that a backend meets first costs it some 12 ms (FINDINGS 22), so that waiting for the home pays; but not
- * behind a holder that is slow, and not for ever. Were the wait shorter than a cold statement, a cold pool would never
- * get warm: everybody would go on to the next connection that does not know them.
- */
-const PATIENCE = { slowHolderMs: 15, longestMs: 60 }
-/** How often those that wait are looked at again. */
-const PATROL_MS = 10
-/**
- * What a backend holds of tenants, some 145 kB each, only goes when it is closed. It may meet a quarter more than are at
- * home with it, within these: fewer would be no relief, and more would be 70 MB.
- */
-const TENANTS_TOUCHED = { least: 200, most: 500 }
-const FIRST_BACKOFF_MS = 50
-const LONGEST_BACKOFF_MS = 1_000
+const MEMORY_LOOK_MS = 60_000
 
 /** Hands out connections, one holder at a time. */
-export class ConnectionPool {
-  readonly #settings: ConnectionSettings
+export class ConnectionPool implements Claimant {
   readonly #options: ConnectionPoolOptions
   readonly #events: Events
+  readonly #budget: ServerBudget
+  readonly #connections: PooledConnections
   readonly #slots: TenantSlots
-  readonly #queue: FairQueue<Request>
-  readonly #slotOf = new Map<Connection, Slot>()
-  readonly #holders = new Map<Connection, string>()
+  readonly #queue: WaitingLine
+  readonly #upkeep: Upkeep
+  /** Connections that were asked for and could not be opened yet; never more than statements wait. */
+  #wanted = 0
   #ended = false
   #whenEmpty: (() => void) | undefined
-  #backoffMs = 0
-  #nextAttempt: NodeJS.Timeout | undefined
-  #patrol: NodeJS.Timeout | undefined
 
-  constructor(settings: ConnectionSettings, options: ConnectionPoolOptions, events: Events) {
-    this.#settings = settings
+  /** @param budget that of the server, where other pools share it. */
+  constructor(
+    settings: ConnectionSettings,
+    options: ConnectionPoolOptions,
+    events: Events,
+    budget = new ServerBudget(options.max),
+  ) {
     this.#options = options
     this.#events = events
-    this.#slots = new TenantSlots(options.max)
-    this.#queue = new FairQueue({ max: options.maxWaiting, maxPerTenant: options.maxWaiting })
+    this.#budget = budget
+    this.#queue = new WaitingLine(options, {
+      onPatrol: () => this.#serveIdle(),
+      onLeft: () => this.#tellIfEmpty(),
+    })
+    this.#connections = new PooledConnections(settings, options, events, {
+      onOpened: (slot) => this.#onOpened(slot),
+      onFailed: (error) => this.#onFailed(error),
+      onLeaving: () => budget.leave(),
+      onVacated: () => this.#onVacated(),
+      onRetry: () => this.#want(),
+    })
+    this.#slots = this.#connections.slots
+    const { idleTimeoutMs, memoryLookMs = MEMORY_LOOK_MS } = options
+    this.#upkeep = new Upkeep(
+      this.#slots,
+      { idleTimeoutMs, memoryLookMs },
+      {
+        close: (slot) => this.#connections.discard(slot, 'idle'),
+        look: (slot) => this.#look(slot),
+      },
+    )
   }
 
   get max(): number {
     return this.#options.max
   }
   get total(): number {
-    return this.#slots.all.filter(({ state }) => state !== 'empty').length
+    return this.#slots.total
   }
   get idle(): number {
-    return this.#slots.all.filter(({ state }) => state === 'idle').length
+    return this.#slots.count('idle')
   }
   get waiting(): number {
     return this.#queue.size
+  }
+  get missing(): number {
+    // One that rests will do as well as a new one, for whoever has lost patience.
+    const unserved = Math.max(this.#queue.size - this.idle, 0)
+    return Math.min(this.#wanted, unserved, this.#connections.openable)
+  }
+  /** No connection is there, not even one that is closing, and nobody waits for one. */
+  get empty(): boolean {
+    return this.#slots.count('empty') === this.max && this.#queue.size === 0
   }
 
   /**
@@ -91,239 +100,170 @@ export class ConnectionPool {
    * the signal's reason where it is aborted first.
    */
   async acquire(asker: Asker = CENTRAL, signal?: AbortSignal): Promise<Connection> {
-    if (this.#ended) throw new TenantryError('TNY208')
     signal?.throwIfAborted()
-    const askedAt = performance.now()
-    const free = this.#takeIdle(asker)
-    const { connection } = free ?? (await this.#wait(asker, signal))
-    if (connection === undefined) throw new TenantryError('TNY202')
-    this.#events.emit('connection:acquired', {
-      tenantId: asker.tenantId === '' ? undefined : asker.tenantId,
-      waitedMs: free === undefined ? performance.now() - askedAt : 0,
-      warm: connection.hasTouched(asker.tenantId),
-    })
-    return connection
+    return this.tryAcquire(asker) ?? this.#wait(asker, signal)
   }
 
-  /** Gives a connection back. One that is broken or not idle on the server is closed, never reused (P2, P3). */
+  /** The same, without a promise: `undefined` where the statement would have to wait. @throws TNY208 */
+  tryAcquire(asker: Asker = CENTRAL): Connection | undefined {
+    if (this.#ended) throw new TenantryError('TNY208')
+    const { tenantId } = asker
+    if (!this.#queue.mayTake(asker, this.#slots.total)) return undefined
+    const slot = this.#findIdle(tenantId)
+    if (slot?.connection === undefined) return undefined
+    this.#queue.acquired(asker)
+    this.#hold(slot, tenantId, performance.now())
+    this.#tellAcquired(slot.connection, tenantId, 0)
+    return slot.connection
+  }
+
+  /** Takes a connection back. One that is broken or not idle on the server is closed, never reused (P2, P3). */
   release(connection: Connection): void {
-    const slot = this.#slotOf.get(connection)
-    const holder = this.#holders.get(connection)
-    this.#holders.delete(connection)
-    if (holder !== undefined) this.#queue.released(holder)
-    if (slot === undefined) return
-    const flaw = this.#flawOf(connection, slot)
-    if (flaw === undefined) {
-      this.#serve(slot)
-      return
+    const slot = this.#connections.slotOf(connection)
+    if (slot?.state !== 'busy') return
+    this.#queue.released(slot.holder)
+    const now = performance.now()
+    const flaw = this.#connections.flawOf(connection, slot, now)
+    if (flaw !== undefined) {
+      this.#connections.discard(slot, flaw)
+      // A tenant that was at its own bound may go on with a connection that rests.
+      this.#serveIdle()
+    } else if (slot.overdue && !this.#ended) void this.#look(slot)
+    else this.#serve(slot, now)
+  }
+
+  /** A schema changed, a tenant's or (where undefined) one that all use: plans that were prepared do not hold. */
+  forgetStatements(tenantId: string | undefined): void {
+    for (const { connection } of this.#slots.all) connection?.forgetStatements(tenantId)
+  }
+
+  grow(first?: Slot): void {
+    while (this.missing > 0) {
+      const slot = first?.state === 'empty' ? first : this.#slots.find('empty')
+      if (slot === undefined || !this.#budget.take(this)) return
+      this.#wanted -= 1
+      void this.#connections.fill(slot)
     }
-    this.#discard(slot, flaw)
-    // A tenant that was at its own bound may go on with a connection that rests.
-    this.#serveIdle()
+  }
+
+  shrink(restedMs: number): boolean {
+    const slot = this.#slots.find('idle', performance.now() - restedMs)
+    if (slot !== undefined) this.#connections.discard(slot, 'yielded')
+    return slot !== undefined
   }
 
   /** Takes no new statements, lets those that hold or await a connection finish for `timeoutMs`, and closes all. */
   async end(timeoutMs: number): Promise<void> {
     this.#ended = true
-    for (const slot of this.#slots.all) if (slot.state === 'idle') this.#discard(slot, 'ended')
+    this.#connections.discardAll('idle')
     const { promise: empty, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, timeoutMs)
     this.#whenEmpty = resolve
     this.#tellIfEmpty()
     await empty
     clearTimeout(timer)
-    clearTimeout(this.#nextAttempt)
-    this.#failWaiting(() => new TenantryError('TNY208'))
-    for (const slot of this.#slots.all) this.#discard(slot, 'ended')
+    this.#queue.failAll(() => new TenantryError('TNY208'))
+    this.#connections.discardAll()
   }
 
-  #flawOf(connection: Connection, { tenants }: Slot): string | undefined {
-    if (connection.broken) return 'broken'
-    if (connection.status !== 'I') return 'not clean'
-    const { least, most } = TENANTS_TOUCHED
-    if (connection.tenantsTouched > Math.min(Math.max(tenants * 1.25, least), most)) return 'grown'
-    if (performance.now() - connection.openedAt > this.#options.maxAgeMs) return 'aged'
-    return undefined
-  }
-
-  /** An idle connection that may be taken at once: the tenant's home, or one that knows it. */
-  #takeIdle(asker: Asker): Slot | undefined {
-    const { tenantId } = asker
-    if (!this.#queue.mayTake(asker, this.total)) return undefined
-    const home = this.#slots.homeOf(tenantId)
-    const slot =
-      this.#usable(home) ??
-      // Central work touches few tables, and is at home everywhere.
-      this.#slots.all.find((other) =>
-        tenantId === '' ? this.#usable(other) !== undefined : this.#isWarm(other, tenantId),
-      )
-    if (slot === undefined) return undefined
-    this.#queue.acquired(asker)
-    return this.#hold(slot, tenantId)
-  }
-
-  #isWarm(slot: Slot, tenantId: string): boolean {
-    return slot.connection?.hasTouched(tenantId) === true && this.#usable(slot) !== undefined
-  }
-
-  /** The slot, if its connection is idle. One that ended while it was idle is found out here. */
-  #usable(slot: Slot | undefined): Slot | undefined {
-    if (slot?.state !== 'idle') return undefined
-    if (slot.connection?.broken !== true) return slot
-    this.#discard(slot, 'broken')
-    return undefined
+  /** An idle connection for a tenant: its home, or one that knows it. */
+  #findIdle(tenantId: string): Slot | undefined {
+    const home = this.#slots.homeOf(tenantId)?.slot
+    if (home !== undefined && this.#connections.isUsable(home)) return home
+    if (this.idle === 0) return undefined
+    // Central work touches few tables, and is at home everywhere.
+    const isWarm = ({ connection }: Slot): boolean =>
+      tenantId === '' || connection?.hasTouched(tenantId) === true
+    return this.#slots.all.find((slot) => isWarm(slot) && this.#connections.isUsable(slot))
   }
 
   /** The queue counts what each tenant holds, from `next` or `acquired` on until `released`. */
-  #hold(slot: Slot, tenantId: string): Slot {
-    clearTimeout(slot.idleTimer)
-    slot.state = 'busy'
-    slot.busySince = performance.now()
-    if (slot.connection !== undefined) this.#holders.set(slot.connection, tenantId)
-    return slot
+  #hold(slot: Slot, tenantId: string, now: number): void {
+    this.#slots.enter(slot, 'busy', now)
+    slot.holder = tenantId
   }
 
-  #wait(asker: Asker, signal: AbortSignal | undefined): Promise<Slot> {
-    const { waitTimeoutMs } = this.#options
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        clearTimeout(deadline)
-        signal?.removeEventListener('abort', onAbort)
-        this.#queue.remove(request)
-      }
-      const request: Request = {
-        ...asker,
-        home: this.#slots.homeOf(asker.tenantId),
-        since: performance.now(),
-        take: (slot) => {
-          leave()
-          resolve(this.#hold(slot, asker.tenantId))
-        },
-        fail(error) {
-          leave()
-          reject(error)
-        },
-      }
-      const onAbort = (): void => request.fail(signal?.reason)
-      const late = (): void => request.fail(new TenantryError('TNY203', { params: { ms: waitTimeoutMs } }))
-      const deadline = setTimeout(late, waitTimeoutMs)
-      signal?.addEventListener('abort', onAbort)
-      if (this.#queue.push(request)) {
-        this.#openFor(request)
-        this.#patrol ??= setInterval(() => this.#serveIdle(), PATROL_MS).unref()
-      } else request.fail(this.#overfull())
+  #tellAcquired(connection: Connection, tenantId: string, waitedMs: number): void {
+    if (!this.#events.has('connection:acquired')) return
+    this.#events.emit('connection:acquired', {
+      tenantId: tenantId === '' ? undefined : tenantId,
+      waitedMs,
+      warm: connection.hasTouched(tenantId),
     })
   }
 
-  #overfull(): TenantryError {
-    return new TenantryError('TNY214', {
-      params: { waiting: this.#queue.size, max: this.#options.maxWaiting },
-    })
+  #wait(asker: Asker, signal: AbortSignal | undefined): Promise<Connection> {
+    const home = this.#slots.homeOf(asker.tenantId)
+    const connection = this.#queue.enter(asker, home, signal)
+    this.#want(home?.slot)
+    return connection
+  }
+
+  #want(home?: Slot): void {
+    this.#wanted = Math.min(this.#wanted + 1, this.#queue.size)
+    this.grow(home)
   }
 
   /** Whoever comes next by fairness, of those that are at home here, known here, or have waited long enough. */
-  #serve(slot: Slot): void {
-    const now = performance.now()
-    const next = this.#queue.next(this.total, ({ home, tenantId, since }) => {
-      if (home === slot) return 0
-      if (tenantId === '' || slot.connection?.hasTouched(tenantId) === true) return 1
-      const behindSlowHolder = home?.state === 'busy' && now - home.busySince > PATIENCE.slowHolderMs
-      return behindSlowHolder || now - since > PATIENCE.longestMs ? 2 : Infinity
-    })
-    if (next !== undefined) next.take(slot)
-    else if (this.#ended && this.#queue.size === 0) this.#discard(slot, 'ended')
-    else this.#park(slot)
+  #serve(slot: Slot, now: number): void {
+    const { connection } = slot
+    if (connection === undefined) return
+    if (this.#budget.pressed && this.#budget.reclaims(this, now - connection.openedAt)) {
+      this.#connections.discard(slot, 'yielded')
+      return
+    }
+    const isAlone = this.#queue.size === 0
+    const next = isAlone ? undefined : this.#queue.next(this.total, (waiting) => waiting.distance(slot, now))
+    if (next !== undefined) {
+      this.#hold(slot, next.tenantId, now)
+      this.#tellAcquired(connection, next.tenantId, now - next.since)
+      next.serve(connection, now)
+    } else if (this.#ended && this.#queue.size === 0) this.#connections.discard(slot, 'ended')
+    else this.#slots.enter(slot, 'idle', now)
   }
 
   /** Gives those that have lost patience the connections that rest. */
   #serveIdle(): void {
+    const now = performance.now()
     for (const slot of this.#slots.all) {
-      if (this.#queue.size === 0) {
-        clearInterval(this.#patrol)
-        this.#patrol = undefined
-        return
-      }
-      if (this.#usable(slot) !== undefined) this.#serve(slot)
+      if (this.#queue.size === 0) break
+      if (this.#connections.isUsable(slot)) this.#serve(slot, now)
     }
+    this.grow()
   }
 
-  #park(slot: Slot): void {
-    clearTimeout(slot.idleTimer)
-    slot.state = 'idle'
-    slot.idleTimer = setTimeout(() => this.#discard(slot, 'idle'), this.#options.idleTimeoutMs)
-    slot.idleTimer.unref()
-  }
-
-  /** Opens the home if it is empty, else any that is, else lets the request wait. */
-  #openFor(request: Request): void {
-    const slot =
-      request.home?.state === 'empty' ? request.home : this.#slots.all.find(({ state }) => state === 'empty')
-    if (slot !== undefined && this.#nextAttempt === undefined) this.#open(slot)
-  }
-
-  #open(slot: Slot): void {
-    slot.state = 'opening'
-    const opened: { connection?: Connection } = {}
-    Connection.open(this.#settings, () => opened.connection && this.#forget(opened.connection))
-      .then((connection) => {
-        opened.connection = connection
-        this.#backoffMs = 0
-        slot.connection = connection
-        this.#slotOf.set(connection, slot)
-        this.#events.emit('connection:open', { total: this.total })
-        if (connection.broken) this.#discard(slot, 'broken')
-        else this.#serve(slot)
-      })
-      .catch((error: unknown) => this.#onOpenFailed(slot, error))
-  }
-
-  /** One attempt at a time while the server is away, further and further apart; whoever waited for it is told. */
-  #onOpenFailed(slot: Slot, error: unknown): void {
-    slot.state = 'empty'
-    if (this.#slotOf.size === 0) this.#failWaiting(() => error)
-    this.#backoffMs = Math.min(Math.max(this.#backoffMs * 2, FIRST_BACKOFF_MS), LONGEST_BACKOFF_MS)
-    clearTimeout(this.#nextAttempt)
-    this.#nextAttempt = setTimeout(
-      () => {
-        this.#nextAttempt = undefined
-        this.#openForWaiters()
-      },
-      this.#backoffMs * (0.5 + Math.random() / 2),
-    )
-    this.#nextAttempt.unref()
-    this.#tellIfEmpty()
-  }
-
-  #openForWaiters(): void {
-    if (this.#queue.size === 0 || this.#nextAttempt !== undefined) return
-    const slot = this.#slots.all.find(({ state }) => state === 'empty')
-    if (slot !== undefined) this.#open(slot)
-  }
-
-  /** Its connection ended by itself. */
-  #forget(connection: Connection): void {
-    const slot = this.#slotOf.get(connection)
-    if (slot !== undefined && slot.state !== 'busy') this.#discard(slot, 'lost')
-  }
-
-  #discard(slot: Slot, reason: string): void {
-    clearTimeout(slot.idleTimer)
+  /** Holds a connection, and learns what its backend holds of memory. */
+  async #look(slot: Slot): Promise<void> {
     const { connection } = slot
     if (connection === undefined) return
-    slot.connection = undefined
-    slot.state = 'empty'
-    this.#slotOf.delete(connection)
-    connection.close()
-    this.#events.emit('connection:close', { reason, total: this.total })
-    this.#openForWaiters()
-    this.#tellIfEmpty()
+    const now = performance.now()
+    slot.lookedAt = now
+    slot.overdue = false
+    this.#queue.acquired(CENTRAL)
+    this.#hold(slot, CENTRAL.tenantId, now)
+    const bytes = await readBackendMemory(connection)
+    if (bytes === 'refused') this.#upkeep.stopLooking()
+    else if (bytes !== 'unknown') slot.memoryBytes = bytes
+    this.release(connection)
   }
 
-  #failWaiting(error: () => unknown): void {
-    for (const waiter of this.#queue.waiters()) waiter.fail(error())
+  #onOpened(slot: Slot): void {
+    this.#upkeep.start()
+    this.#serve(slot, performance.now())
+  }
+
+  /** Whoever waited for the server is told that it is away; while other connections serve, they may wait. */
+  #onFailed(error: unknown): void {
+    if (this.#connections.open === 0) this.#queue.failAll(() => error)
+  }
+
+  #onVacated(): void {
+    if (this.#queue.size > 0) this.#wanted = Math.max(this.#wanted, 1)
+    this.#budget.free(this)
+    this.#tellIfEmpty()
   }
 
   #tellIfEmpty(): void {
-    if (this.total === 0 && this.#queue.size === 0) this.#whenEmpty?.()
+    if (this.empty) this.#whenEmpty?.()
   }
 }

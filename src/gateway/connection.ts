@@ -1,21 +1,17 @@
 /** One physical connection: sends one flight at a time and knows in what state the server left it. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { TenantryError } from '../core/errors.ts'
 import type { Events } from '../core/events.ts'
 import { findBackend, isPooled } from './answering-backend.ts'
 import type { Binding } from './binding.ts'
-import { databaseError, endsConnection, type Moment } from './database-error.ts'
-import { requestCancel } from './cancel-request.ts'
+import { carriesNames } from './carried-names.ts'
+import type { ContextStatement } from './context-statement.ts'
+import { databaseError, endsConnection, flightError, type Moment } from './database-error.ts'
+import { Deadline } from './deadline.ts'
 import type { Exchange } from './exchange.ts'
-import {
-  type ContextStatement,
-  Flight,
-  type FlightLoad,
-  parsesAhead,
-  type StatementConfig,
-} from './flight.ts'
-import { StatementNames } from './statement-names.ts'
+import { Flight, type FlightLoad, type StatementConfig } from './flight.ts'
+import { abortReason, isCancelled, StatementCancel } from './statement-cancel.ts'
+import { type RepeatedTexts, StatementNames } from './statement-names.ts'
 
 /** ReadyForQuery's status: idle, in a transaction, in a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E'
@@ -23,15 +19,21 @@ export type TransactionStatus = 'I' | 'T' | 'E'
 /** node-postgres' protocol layer, as far as the gateway listens to it. */
 interface Protocol {
   on(event: 'parseComplete', listener: () => void): void
+  prependListener(event: 'readyForQuery', listener: (message: { status: TransactionStatus }) => void): void
   stream: { destroy(): void }
 }
 
+/** What node-postgres knows of its backend; its typings leave it out. */
+interface Backend {
+  readonly connection: Protocol
+  readonly host: string
+  readonly port: number
+  readonly processID: number
+  readonly secretKey: number
+}
+
 /** What a flight carries beside its statement. */
-export interface FlightOptions {
-  /** The tenant to enter first; none for central work and inside a transaction that is bound already. */
-  readonly binding?: Binding | undefined
-  /** Statements to send ahead in the same round trip. */
-  readonly before?: readonly string[] | undefined
+export interface FlightOptions extends FlightLoad {
   /** True for COMMIT: a lost connection then leaves the outcome unknown. */
   readonly commits?: boolean | undefined
 }
@@ -41,10 +43,20 @@ export interface ConnectionSettings {
   readonly config: pg.ClientConfig
   /** False behind a pooler that hands statements to changing backends: nothing is prepared under a name there. */
   readonly named: boolean
+  /**
+   * True where the pooler is said to carry names: the context is prepared, if that proves true. Nothing else is: it takes
+   * equal texts for one statement, and another tenant's parameter types would silently change the answer.
+   */
+  readonly carried?: boolean
+  /** What came more than once on any connection. */
+  readonly repeated: RepeatedTexts
   readonly events: Events
   /** How long central statements may run; tenants' limits come with their binding. 0 for no limit. */
   readonly statementTimeoutMs: number
 }
+
+/** As long again as the limit, within these. The server's own limit comes first, and says more. */
+const GRACE_MS = { least: 500, most: 5_000 }
 
 /** A connection that belongs to nobody for longer than a statement or a transaction. */
 export class Connection {
@@ -58,13 +70,17 @@ export class Connection {
   readonly #client: pg.Client
   readonly #settings: ConnectionSettings
   readonly #context: ContextStatement
-  readonly #names = new StatementNames()
+  readonly #names: StatementNames
   readonly #touched = new Set<string>()
-  #flight: Flight | undefined
-  #exchange: Exchange | undefined
+  /** A server or network that says nothing any more would hold the caller, and this connection, for ever. */
+  readonly #silence = new Deadline((ms) => {
+    this.#onLost(new Error(`Connection terminated: no answer for ${ms} ms`))
+    this.close()
+  })
+  #status: TransactionStatus = 'I'
+  #underWay: Flight | Exchange | undefined
   #settle: (() => void) | undefined
   #lost: Error | undefined
-  #servedTenantId: string | undefined
   #timeLimitMs = 0
   /** The transaction has set a time limit of its own, which ours must not undercut. */
   #ownTimeLimit = false
@@ -72,13 +88,17 @@ export class Connection {
   private constructor(client: pg.Client, settings: ConnectionSettings, onEnd: () => void) {
     this.#client = client
     this.#settings = settings
-    this.#context = { named: settings.named, ready: false }
-    const protocol = (client as unknown as { connection: Protocol }).connection
-    protocol.on('parseComplete', () => this.#flight?.handleParseComplete())
+    this.#context = { named: settings.named || settings.carried === true, ready: false }
+    this.#names = new StatementNames(settings.repeated)
+    const { connection: protocol } = client as unknown as Backend
+    protocol.on('parseComplete', () => {
+      if (this.#underWay instanceof Flight) this.#underWay.handleParseComplete()
+    })
+    protocol.prependListener('readyForQuery', ({ status }) => (this.#status = status))
     // 'drain' follows ReadyForQuery. Errors come before it, some even after CommandComplete (FINDINGS 6), so that
     // only then is a flight over and the connection free.
     client.on('drain', () => this.#settle?.())
-    client.on('notice', (notice) => (this.#exchange ?? this.#flight)?.onNotice?.(notice))
+    client.on('notice', (notice) => this.#underWay?.onNotice?.(notice))
     client.on('error', (error: Error) => this.#onLost(error))
     client.on('end', () => {
       this.#onLost(this.#lost ?? new Error('Connection terminated unexpectedly'))
@@ -95,13 +115,14 @@ export class Connection {
     const client = new pg.Client(settings.config)
     // A client emits 'error' without a listener only once, and that would end the process.
     client.on('error', () => undefined)
-    const { stream } = (client as unknown as { connection: Protocol }).connection
+    const { stream } = (client as unknown as Backend).connection
     const silent = setTimeout(() => stream.destroy(), settings.config.connectionTimeoutMillis ?? 10_000)
     try {
       await client.connect()
       // A pooler that nobody told us of would hand a name to a backend where it means another tenant's statement (P1).
       const named = settings.named && !isPooled(client, await findBackend(client))
-      return new Connection(client, { ...settings, named }, onEnd)
+      const carried = settings.carried === true && (await carriesNames(client))
+      return new Connection(client, { ...settings, named, carried }, onEnd)
     } catch (error) {
       stream.destroy()
       throw databaseError(error, 'connect')
@@ -120,8 +141,19 @@ export class Connection {
     return this.#touched.size
   }
 
+  /** Whether the same backend answers each time: not so behind a pooler in transaction mode. */
+  get ownsBackend(): boolean {
+    return this.#settings.named
+  }
+
+  /** A schema changed, a tenant's or (where undefined) one that all use: what was prepared before does not hold. */
+  forgetStatements(tenantId: string | undefined): void {
+    this.#names.forgetAll(tenantId)
+  }
+
+  /** As the server said it last. */
   get status(): TransactionStatus {
-    return (this.#client as unknown as { getTransactionStatus(): TransactionStatus }).getTransactionStatus()
+    return this.#status
   }
 
   /**
@@ -130,28 +162,52 @@ export class Connection {
    * the signal's reason where it was aborted.
    */
   async send(statement: StatementConfig, options: FlightOptions = {}): Promise<pg.QueryResult> {
-    const tenantId = this.#tenantOf(options.binding)
-    this.#servedTenantId = tenantId
-    const name = tenantId === undefined ? undefined : this.#nameFor(tenantId, statement, options)
-    try {
-      return await this.#fly(
-        statement,
-        { ...options, name },
-        options.commits === true ? 'commit' : 'statement',
-      )
-    } catch (error) {
-      if (name === undefined || tenantId === undefined || !misfits(error)) throw error
-      // The plan was made for columns that changed since, or the server dropped it. Nothing has run yet.
-      this.#names.forget(tenantId, statement.text)
-      if (this.status !== 'I') throw error
-      return this.#fly(statement, options, 'statement')
+    const { text, signal } = statement
+    const tenantId = this.#enter(options.binding)
+    const moment: Moment = options.commits === true ? 'commit' : 'statement'
+    const isAlone = options.binding !== undefined && options.before === undefined
+    if (!isAlone && /\bstatement_timeout\b/i.test(text)) this.#ownTimeLimit = true
+    let prepared =
+      tenantId !== undefined && this.#settings.named ? this.#names.find(tenantId, text) : undefined
+    for (;;) {
+      if (this.#lost !== undefined) throw flightError(this.#lost, moment, { entered: false, begun: false })
+      signal?.throwIfAborted()
+      const named = prepared?.ready === true
+      const flight = new Flight(statement, options, this.#context, prepared, this.#names.takeClosing())
+      const sentAt = this.#settings.events.has('flight:done') ? performance.now() : undefined
+      await (signal === undefined ? this.#perform(flight) : this.#performUntil(signal, flight))
+      if (this.#status === 'I') this.#ownTimeLimit = false
+      // What the server said of the statement goes before the loss that followed it.
+      const error = flight.error ?? this.#lost
+      if (sentAt !== undefined) {
+        const tookMs = performance.now() - sentAt
+        this.#settings.events.emit('flight:done', { tenantId, tookMs, named, ok: error === undefined })
+      }
+      if (error === undefined && flight.result !== undefined) return flight.result
+      if (endsConnection(error)) this.broken = true
+      if (!flight.entered && misnamed(error)) {
+        // A pooler that was set to carry names no longer. Nothing has run, and the next connection asks it anew.
+        this.broken = true
+        const cause = new Error('Connection terminated: the pooler lost the context', { cause: error })
+        throw flightError(cause, moment, { entered: false, begun: false })
+      }
+      if (prepared !== undefined && tenantId !== undefined && misfits(error)) {
+        // The plan was made for columns that changed since, or the server dropped it. Nothing has run yet.
+        this.#names.forget(tenantId, text)
+        prepared = undefined
+        if (this.#status === 'I') continue
+      }
+      if (signal?.aborted === true && isCancelled(error)) throw abortReason(signal)
+      // A connection that just broke proves nothing: the answer may be what was lost.
+      const begun = flight.begun || !(error instanceof pg.DatabaseError)
+      throw flightError(error, moment, { entered: flight.entered, begun })
     }
   }
 
   /** Whose transaction or statement this is: the one bound now, or bound before and still open. */
-  #tenantOf(binding: Binding | undefined): string | undefined {
+  #enter(binding: Binding | undefined): string | undefined {
     if (binding === undefined) {
-      if (this.status !== 'I') return this.lastTenantId
+      if (this.#status !== 'I') return this.lastTenantId
       this.#timeLimitMs = this.#settings.statementTimeoutMs
       return undefined
     }
@@ -161,121 +217,56 @@ export class Connection {
     return binding.tenantId
   }
 
-  #nameFor(tenantId: string, { text }: StatementConfig, load: FlightLoad): string | undefined {
-    if (!this.#context.named || parsesAhead(load, this.#context)) return undefined
-    return this.#names.find(tenantId, text)
-  }
-
-  async #fly(statement: StatementConfig, load: FlightLoad, moment: Moment): Promise<pg.QueryResult> {
-    if (this.#lost !== undefined) throw failure(this.#lost, moment, { entered: false, begun: false })
-    statement.signal?.throwIfAborted()
-    if (/\bstatement_timeout\b/i.test(statement.text)) this.#ownTimeLimit = true
-    const sentAt = performance.now()
-    const flight = new Flight(statement, { ...load, closing: this.#names.takeClosing() }, this.#context)
-    const cancelled = this.#cancelOnAbort(statement.signal)
-    const deadline = this.#cutWhenSilent()
-    await new Promise<void>((resolve) => {
-      this.#flight = flight
-      this.#settle = resolve
-      this.#client.query(flight as unknown as pg.Submittable)
-    })
-    this.#flight = undefined
-    this.#settle = undefined
-    clearTimeout(deadline)
-    await cancelled.settled()
-    if (this.status === 'I') this.#ownTimeLimit = false
-    // What the server said of the statement goes before the loss that followed it.
-    const error = flight.error ?? this.#lost
-    this.#settings.events.emit('flight:done', {
-      tenantId: this.#servedTenantId,
-      tookMs: performance.now() - sentAt,
-      named: load.name !== undefined,
-      ok: error === undefined,
-    })
-    if (error === undefined && flight.result !== undefined) return flight.result
-    if (endsConnection(error)) this.broken = true
-    if (statement.signal?.aborted === true && isCancelled(error)) throw abortReason(statement.signal)
-    // A connection that just broke proves nothing: the answer may be what was lost.
-    const begun = flight.begun || !(error instanceof pg.DatabaseError)
-    throw failure(error, moment, { entered: flight.entered, begun })
-  }
-
   /**
    * One round trip of a Submittable, inside a transaction.
    * @throws what the server says of it, TNY212 where the connection was lost.
    */
   async exchange(part: Exchange): Promise<void> {
     if (this.#lost !== undefined) throw databaseError(this.#lost, 'statement')
-    // COPY too: the server counts the time of its data as the statement's.
-    const deadline = this.#cutWhenSilent()
-    await new Promise<void>((resolve) => {
-      this.#exchange = part
-      this.#settle = resolve
-      this.#client.query(part as unknown as pg.Submittable)
-    })
-    this.#exchange = undefined
-    this.#settle = undefined
-    clearTimeout(deadline)
+    // COPY too has the time limit: the server counts the time of its data as the statement's.
+    await this.#perform(part)
     const error = part.error ?? this.#lost
     if (error === undefined) return
     if (endsConnection(error)) this.broken = true
     throw databaseError(error, 'statement')
   }
 
-  /** A server or network that says nothing any more would hold the caller, and this connection, for ever. */
-  #cutWhenSilent(): NodeJS.Timeout | undefined {
-    if (this.#timeLimitMs === 0 || this.#ownTimeLimit) return undefined
-    const { least, most } = GRACE_MS
-    const deadlineMs = this.#timeLimitMs + Math.min(Math.max(this.#timeLimitMs, least), most)
-    return setTimeout(() => {
-      this.#onLost(new Error(`Connection terminated: no answer for ${deadlineMs} ms`))
-      this.close()
-    }, deadlineMs)
+  /** Resolves when the server is ready again, or the connection is lost. */
+  async #perform(part: Flight | Exchange): Promise<void> {
+    if (this.#timeLimitMs > 0 && !this.#ownTimeLimit) {
+      const { least, most } = GRACE_MS
+      this.#silence.set(this.#timeLimitMs + Math.min(Math.max(this.#timeLimitMs, least), most))
+    }
+    await new Promise<void>((resolve) => {
+      this.#underWay = part
+      this.#settle = resolve
+      this.#client.query(part as unknown as pg.Submittable)
+    })
+    this.#underWay = undefined
+    this.#settle = undefined
+    this.#silence.clear()
   }
 
-  /**
-   * A cancel reaches whatever its backend runs when it arrives. So the statement is not over before the request has been
-   * handled and an empty round trip has met what may come late: it cannot hit the next tenant (P5).
-   */
-  #cancelOnAbort(signal: AbortSignal | undefined): { settled(): Promise<void> } {
-    if (signal === undefined) return NOT_CANCELLED
+  /** The same, and cancels it where the signal is aborted. */
+  async #performUntil(signal: AbortSignal, flight: Flight): Promise<void> {
     const { host, port, processID, secretKey } = this.#client as unknown as Backend
-    const over = Promise.withResolvers<void>()
-    let isOver = false
-    let isUnknown = false
-    /** One that overtook its statement, or was lost, cancelled nothing: asked again until the statement ends. */
-    const insist = async (): Promise<void> => {
-      for (let pauseMs = 50; !isOver; pauseMs = Math.min(pauseMs * 2, 1_000)) {
-        const outcome = await requestCancel({ host, port, processId: processID, secretKey })
-        if (outcome === 'unknown') isUnknown = true
-        await Promise.race([over.promise, sleep(pauseMs, undefined, { ref: false })])
-      }
-    }
-    let request: Promise<void> | undefined
-    const cancel = (): void => {
-      request = insist()
-    }
-    signal.addEventListener('abort', cancel, { once: true })
-    return {
-      settled: async () => {
-        isOver = true
-        over.resolve()
-        signal.removeEventListener('abort', cancel)
-        if (request === undefined) return
-        await request
-        // It may arrive yet, when the backend works for somebody else; through a pooler that is always so.
-        if (isUnknown || !this.#context.named) this.close()
-        else if (!this.broken) await this.#fly({ text: '' }, {}, 'statement').catch(() => undefined)
-      },
+    const cancel = new StatementCancel(signal, { host, port, processId: processID, secretKey })
+    await this.#perform(flight)
+    const outcome = await cancel.settle()
+    if (outcome === 'none') return
+    // It may arrive yet, when the backend works for somebody else; through a pooler that is always so.
+    if (outcome === 'unknown' || !this.#settings.named) this.close()
+    else if (!this.broken) {
+      await this.#perform(new Flight({ text: '' }, {}, this.#context, undefined, []))
+      if (this.#lost !== undefined) this.broken = true
     }
   }
 
   /** Closes it; a connection in doubt is cut rather than asked. */
   close(): void {
     this.broken = true
-    if (this.#flight !== undefined || this.#exchange !== undefined) {
-      ;(this.#client as unknown as { connection: Protocol }).connection.stream.destroy()
-    }
+    this.#silence.stop()
+    if (this.#underWay !== undefined) (this.#client as unknown as Backend).connection.stream.destroy()
     void this.#client.end().catch(() => undefined)
   }
 
@@ -287,65 +278,15 @@ export class Connection {
   }
 }
 
-/** What node-postgres knows of its backend; its typings leave it out. */
-interface Backend {
-  readonly host: string
-  readonly port: number
-  readonly processID: number
-  readonly secretKey: number
-}
-
-/** As long again as the limit, within these. The server's own limit comes first, and says more. */
-const GRACE_MS = { least: 500, most: 5_000 }
-const NOT_CANCELLED = { settled: () => Promise.resolve() }
-
-function isCancelled(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '57014'
-}
-
-function abortReason(signal: AbortSignal): Error {
-  return signal.reason instanceof Error
-    ? signal.reason
-    : new DOMException('The statement was aborted', 'AbortError')
-}
-
 /** Errors of a prepared statement's name, which say nothing about the statement itself (FINDINGS 8). */
 function misfits(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return false
   return (
-    error.code === '26000' ||
-    error.code === '42P05' ||
+    misnamed(error) ||
     (error.code === '0A000' && error.message.includes('cached plan must not change result type'))
   )
 }
 
-/** How far a flight had come when its error came. */
-interface Progress {
-  readonly entered: boolean
-  readonly begun: boolean
-}
-const PROGRESS = Symbol('progress')
-
-function progressOf(error: unknown): Progress | undefined {
-  return error instanceof Error ? (error as { [PROGRESS]?: Progress })[PROGRESS] : undefined
-}
-
-/** True where the server refused the tenant's context itself: no role, or no right to it. */
-export function refusedEntry(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && progressOf(error)?.entered === false
-}
-
-/**
- * True where the connection ended before the server began with the statement, as idle connections do when it
- * restarts: the statement can be sent again without any risk.
- */
-export function neverBegan(error: unknown): boolean {
-  return error instanceof TenantryError && progressOf(error)?.begun === false
-}
-
-function failure(error: unknown, moment: Moment, progress: Progress): Error {
-  const translated = databaseError(error, moment)
-  return Object.assign(translated instanceof Error ? translated : new Error(String(translated)), {
-    [PROGRESS]: progress,
-  })
+function misnamed(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === '26000' || error.code === '42P05')
 }

@@ -40,3 +40,35 @@ function isNetworkError(error: unknown): boolean {
     error.message,
   )
 }
+
+/** How far a flight had come when its error came. */
+interface Progress {
+  readonly entered: boolean
+  readonly begun: boolean
+}
+const PROGRESS = Symbol('progress')
+
+function progressOf(error: unknown): Progress | undefined {
+  return error instanceof Error ? (error as { [PROGRESS]?: Progress })[PROGRESS] : undefined
+}
+
+/** The error to throw for a flight's, with how far it had come. */
+export function flightError(error: unknown, moment: Moment, progress: Progress): Error {
+  const translated = databaseError(error, moment)
+  return Object.assign(translated instanceof Error ? translated : new Error(String(translated)), {
+    [PROGRESS]: progress,
+  })
+}
+
+/** True where the server refused the tenant's context itself: no role, or no right to it. */
+export function refusedEntry(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && progressOf(error)?.entered === false
+}
+
+/**
+ * True where the connection ended before the server began with the statement, as idle connections do when it
+ * restarts: the statement can be sent again without any risk.
+ */
+export function neverBegan(error: unknown): boolean {
+  return error instanceof TenantryError && progressOf(error)?.begun === false
+}

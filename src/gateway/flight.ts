@@ -1,6 +1,8 @@
 /** One round trip: what comes before (BEGIN, the tenant's context) and the statement itself, under one Sync. */
 import pg from 'pg'
 import type { Binding } from './binding.ts'
+import { CONTEXT_NAME, CONTEXT_TEXT, type ContextStatement, entryOf } from './context-statement.ts'
+import type { PreparedStatement } from './statement-names.ts'
 
 /** A statement as node-postgres takes it, callbacks aside. */
 export interface StatementConfig {
@@ -18,25 +20,20 @@ export interface StatementConfig {
 
 /** What of node-postgres' connection a flight writes to. */
 export interface Wire {
-  readonly stream: { cork(): void; uncork(): void }
-  readonly parsedStatements: Record<string, string>
+  readonly stream: { cork(): void; uncork(): void; write(bytes: Uint8Array): void }
   parse(message: { name?: string; text: string }): void
-  bind(message: { statement?: string; values?: readonly (string | null)[] }): void
+  bind(message: {
+    statement?: string
+    values?: readonly unknown[] | undefined
+    binary?: boolean | undefined
+    valueMapper?: (value: unknown) => unknown
+  }): void
+  describe(message: { type: 'P'; name: string }): void
   execute(message: Record<never, never>): void
   close(message: { type: 'S'; name: string }): void
+  sync(): void
+  sendCopyFail(reason: string): void
 }
-
-/** The parts of node-postgres' Query that a flight builds on; its typings leave them out. */
-interface QueryInternals {
-  readonly name: string | undefined
-  submit(connection: Wire): Error | null
-  handleRowDescription(message: unknown): void
-  handleDataRow(message: unknown): void
-  handleCommandComplete(message: unknown, connection: unknown): void
-  callback: (error: Error | null, result: pg.QueryResult) => void
-}
-
-const BaseQuery = pg.Query as unknown as new (config: object) => QueryInternals
 
 /** What goes with the statement. */
 export interface FlightLoad {
@@ -44,52 +41,67 @@ export interface FlightLoad {
   readonly binding?: Binding | undefined
   /** Statements that go before it: BEGIN and SET TRANSACTION of a lazily begun transaction. */
   readonly before?: readonly string[] | undefined
-  /** The name to prepare it under; unnamed where undefined. */
-  readonly name?: string | undefined
-  /** Names of prepared statements to close first. */
-  readonly closing?: readonly string[] | undefined
 }
 
-/** How a connection sends the context: prepared once under a name, or (through a pooler) unnamed each time. */
-export interface ContextStatement {
-  readonly named: boolean
-  /** True once the server has confirmed the name. */
-  ready: boolean
+/** The parts of node-postgres' Result that a flight fills; its typings leave most of them out. */
+interface Result {
+  addFields(fields: readonly unknown[]): void
+  parseRow(values: readonly unknown[]): unknown
+  addRow(row: unknown): void
+  addCommandComplete(message: unknown): void
 }
-
-/** The context's named statement; PostgreSQL plans it once a connection. */
-const CONTEXT_NAME = 'tenantry_context'
-const CONTEXT_TEXT = `select set_config('role', $1, true), set_config('search_path', $2, true),
-set_config('app.current_tenant', $3, true), set_config('statement_timeout', $4, true),
-set_config('idle_in_transaction_session_timeout', $5, true)`
+const { Result: PgResult, utils } = pg as unknown as {
+  Result: new (rowMode: 'array' | undefined, types: pg.CustomTypesConfig | undefined) => Result
+  utils: { prepareValue(this: void, value: unknown): unknown }
+}
 
 /**
  * PostgreSQL runs everything up to a Sync as one implicit transaction, so settings that are local to it are gone when
- * the answer is there: nothing to reset, nothing left for the next tenant (FINDINGS 1).
+ * the answer is there: nothing to reset, nothing left for the next tenant (FINDINGS 1). Always the extended protocol:
+ * the simple one would run stacked statements (S6).
+ * A Submittable of node-postgres, which calls what is named `handle…` and gives `_result` its client's type parsers.
  * Source: PostgreSQL manual, 54.2.4 Pipelining.
  */
-export class Flight extends BaseQuery {
-  readonly #load: FlightLoad
-  readonly #context: ContextStatement
-  /** Commands whose answers belong to what goes before, and are not the caller's. */
-  #skip = 0
-  #parsed = 0
-  /** At which ParseComplete the server knows the context's name; 0 where it is not being prepared. */
-  #contextParse = 0
+export class Flight {
   readonly onNotice: StatementConfig['onNotice']
+  /** node-postgres sets it where its client's configuration asks for it. */
+  binary: boolean | undefined
+  readonly _result: Result
   error: Error | undefined
   result: pg.QueryResult | undefined
+  readonly #statement: StatementConfig
+  readonly #load: FlightLoad
+  readonly #context: ContextStatement
+  readonly #prepared: PreparedStatement | undefined
+  readonly #closing: readonly string[]
+  /** Commands whose answers belong to what goes before, and are not the caller's. */
+  #skip: number
+  #parsed = 0
+  /** At which ParseComplete the server knows the context's name, and the statement's; 0 where neither is parsed. */
+  #contextParse = 0
+  #ownParse = 0
+  #described = false
 
-  constructor(statement: StatementConfig, load: FlightLoad, context: ContextStatement) {
-    // Always the extended protocol: the simple one would run stacked statements (S6).
-    super({ ...statement, values: statement.values, name: load.name, queryMode: 'extended' })
+  /**
+   * @param prepared the statement's name; unnamed where undefined.
+   * @param closing names of prepared statements to close first.
+   */
+  constructor(
+    statement: StatementConfig,
+    load: FlightLoad,
+    context: ContextStatement,
+    prepared: PreparedStatement | undefined,
+    closing: readonly string[],
+  ) {
+    this.#statement = statement
     this.#load = load
     this.#context = context
+    this.#prepared = prepared
+    this.#closing = closing
     this.onNotice = statement.onNotice
-    this.callback = (error, result) => {
-      if (error) this.error ??= error
-      else this.result = result
-    }
+    this.binary = statement.binary
+    this._result = new PgResult(statement.rowMode, statement.types)
+    this.#skip = (load.before?.length ?? 0) + (load.binding === undefined ? 0 : 1)
   }
 
   /** True once the server has accepted the tenant's context, so that a later error is the statement's own. */
@@ -99,69 +111,114 @@ export class Flight extends BaseQuery {
 
   /** True once the server may have run the caller's statement. Answers arrive in order, so this is certain. */
   get begun(): boolean {
-    return this.entered && (this.#parsed > 0 || this.name !== undefined)
+    return this.entered && this.#parsed >= this.#ownParse
   }
 
-  override submit(connection: Wire): Error | null {
-    const { binding, before = [], closing = [] } = this.#load
-    connection.stream.cork()
+  /** Writes all of it at once. */
+  submit(wire: Wire): Error | null {
+    wire.stream.cork()
     try {
       // First of all: what comes after an error is skipped, and the names would stay on the server for ever.
-      for (const name of closing) {
-        connection.close({ type: 'S', name })
-        delete connection.parsedStatements[name]
-      }
-      for (const text of before) {
-        connection.parse({ text })
-        connection.bind({})
-        connection.execute({})
-      }
-      if (binding !== undefined) this.#bindContext(connection, binding, before.length)
-      this.#skip = before.length + (binding === undefined ? 0 : 1)
-      return super.submit(connection)
+      for (const name of this.#closing) wire.close({ type: 'S', name })
+      const parsedBefore = this.#writeBefore(wire)
+      this.#writeStatement(wire, parsedBefore)
+    } catch (error) {
+      // A value that could not be written: what went before has no effect of its own.
+      this.handleError(error instanceof Error ? error : new Error(String(error)))
     } finally {
-      connection.stream.uncork()
+      wire.sync()
+      wire.stream.uncork()
     }
+    return null
   }
 
-  #bindContext(connection: Wire, binding: Binding, parsedBefore: number): void {
+  /** @returns how many statements are parsed by it. */
+  #writeBefore(wire: Wire): number {
+    const { binding, before = [] } = this.#load
+    for (const text of before) {
+      wire.parse({ text })
+      wire.bind({})
+      wire.execute({})
+    }
+    if (binding === undefined) return before.length
     const { named, ready } = this.#context
-    if (!named) connection.parse({ text: CONTEXT_TEXT })
-    else if (!ready) {
-      connection.parse({ name: CONTEXT_NAME, text: CONTEXT_TEXT })
-      this.#contextParse = parsedBefore + 1
+    if (named && !ready) {
+      this.#contextParse = before.length + 1
+      // A pooler keeps a name whose Parse failed, and cuts off whoever parses it again; it closes what it does not know.
+      wire.close({ type: 'S', name: CONTEXT_NAME })
     }
-    connection.bind({
-      statement: named ? CONTEXT_NAME : '',
-      values: [
-        binding.role,
-        binding.searchPath,
-        binding.tenantId,
-        binding.statementTimeout,
-        binding.idleInTransactionTimeout,
-      ],
-    })
-    connection.execute({})
+    if (!named || !ready) wire.parse({ name: named ? CONTEXT_NAME : '', text: CONTEXT_TEXT })
+    wire.stream.write(entryOf(binding, this.#context))
+    return named && ready ? before.length : before.length + 1
   }
 
-  /** Called for each ParseComplete: the context's comes after those of `before`. */
+  #writeStatement(wire: Wire, parsedBefore: number): void {
+    const { binary } = this
+    const { text, values } = this.#statement
+    const name = this.#prepared?.name ?? ''
+    if (this.#prepared?.ready !== true) {
+      this.#ownParse = parsedBefore + 1
+      wire.parse({ name, text })
+    }
+    wire.bind({ statement: name, values, binary, valueMapper: utils.prepareValue })
+    const fields = binary === true ? undefined : this.#prepared?.fields
+    if (fields === undefined) {
+      this.#described = true
+      wire.describe({ type: 'P', name: '' })
+    } else if (fields !== null) this._result.addFields(fields)
+    wire.execute({})
+  }
+
+  /** Called for each ParseComplete. Noted then, not when sent: a Parse that failed would poison the name (FINDINGS 8). */
   handleParseComplete(): void {
     this.#parsed += 1
-    // Noted at ParseComplete, not when sent: a Parse that failed would otherwise poison the name (FINDINGS 8).
     if (this.#parsed === this.#contextParse) this.#context.ready = true
+    if (this.#parsed === this.#ownParse && this.#prepared !== undefined) this.#prepared.ready = true
   }
 
-  override handleDataRow(message: unknown): void {
-    if (this.#skip === 0) super.handleDataRow(message)
+  handleRowDescription({ fields }: { fields: readonly unknown[] }): void {
+    this.#remember(fields)
+    this._result.addFields(fields)
   }
 
-  override handleCommandComplete(message: unknown, connection: unknown): void {
-    if (this.#skip > 0) this.#skip -= 1
-    else super.handleCommandComplete(message, connection)
+  handleDataRow({ fields }: { fields: readonly unknown[] }): void {
+    if (this.#skip > 0 || this.error !== undefined) return
+    try {
+      this._result.addRow(this._result.parseRow(fields))
+    } catch (error) {
+      // A type parser of the application's.
+      this.handleError(error instanceof Error ? error : new Error(String(error)))
+    }
   }
-}
 
-/** True where a flight must not name its statement: node-postgres takes the first ParseComplete for the statement's. */
-export function parsesAhead(load: FlightLoad, context: ContextStatement): boolean {
-  return (load.before ?? []).length > 0 || (load.binding !== undefined && !context.ready)
+  handleCommandComplete(message: unknown): void {
+    if (this.#skip > 0) {
+      this.#skip -= 1
+      return
+    }
+    this.#remember(null)
+    this._result.addCommandComplete(message)
+  }
+
+  #remember(fields: readonly unknown[] | null): void {
+    if (!this.#described || this.#prepared === undefined || this.binary === true) return
+    this.#prepared.fields = fields
+    this.#described = false
+  }
+
+  handleEmptyQuery(): void {}
+  handlePortalSuspended(): void {}
+  handleCopyInResponse(wire: Wire): void {
+    wire.sendCopyFail('No source stream defined')
+  }
+  handleCopyData(): void {}
+
+  /** The first one is the cause of all others. Errors may come after CommandComplete (FINDINGS 6). */
+  handleError(error: Error): void {
+    this.error ??= error
+  }
+
+  handleReadyForQuery(): void {
+    if (this.error === undefined) this.result = this._result as unknown as pg.QueryResult
+  }
 }

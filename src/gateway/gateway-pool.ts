@@ -99,8 +99,9 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
 
   async #query(principal: Principal | undefined, statement: StatementConfig): Promise<pg.QueryResult> {
     if (this.ended) throw new TenantryError('TNY208')
-    const whom = principal ?? (await this.#withoutTenant(statement.text))
-    const handling = await this.#gateway.check(statement.text, whom.mode, whom.tenantId)
+    if (!this.#gateway.isReady) await this.#gateway.ready()
+    const whom = principal ?? this.#withoutTenant(statement.text)
+    const handling = this.#gateway.check(statement.text, whom)
     if (handling === 'send' || handling === 'introspection') return this.#gateway.single(whom, statement)
     if (handling === 'call') return this.#callAlone(whom, statement)
     if (handling === 'copy-in' || handling === 'copy-out') throw unsupportedCopy()
@@ -121,10 +122,10 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     }
   }
 
-  async #withoutTenant(text: string): Promise<Principal> {
-    const handling = await this.#gateway.check(text, 'central', undefined)
-    if (handling !== 'introspection') throw new TenantryError('TNY201')
-    return this.#source.central
+  #withoutTenant(text: string): Principal {
+    const { central } = this.#source
+    if (this.#gateway.check(text, central) !== 'introspection') throw new TenantryError('TNY201')
+    return central
   }
 
   #connect(principal: Principal | undefined, onRelease?: (error?: Error | boolean) => void): GatewayClient {

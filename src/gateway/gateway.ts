@@ -4,8 +4,9 @@ import type { Events } from '../core/events.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { GuardMode, Handling, StatementGuard } from '../core/guard.ts'
 import type { Binding } from './binding.ts'
-import { type Connection, neverBegan, refusedEntry } from './connection.ts'
-import type { ConnectionPool } from './connection-pool.ts'
+import type { Connection } from './connection.ts'
+import type { DatabasePools } from './database-pools.ts'
+import { neverBegan, refusedEntry } from './database-error.ts'
 import type { StatementConfig } from './flight.ts'
 
 /**
@@ -16,15 +17,18 @@ export interface Principal {
   readonly mode: GuardMode
   readonly tenantId: string | undefined
   /**
-   * The tenant's binding; `undefined` for central work.
+   * The tenant's binding; `undefined` for central work. At once where memory knows it, which is nearly always.
    * @param fresh from the catalog: the server has just refused what memory said.
-   * @throws TNY209, TNY211
+   * @throws TNY209, TNY211, some of them at once
    */
-  binding(fresh: boolean): Promise<Binding | undefined>
+  binding(fresh: boolean): Binding | undefined | Promise<Binding | undefined>
 }
 
 /** What a gateway needs of a pool. */
-export type Connections = Pick<ConnectionPool, 'acquire' | 'release' | 'max' | 'total' | 'idle' | 'waiting'>
+export type Connections = Pick<
+  DatabasePools,
+  'acquire' | 'tryAcquire' | 'release' | 'max' | 'total' | 'idle' | 'waiting'
+>
 
 /** What a gateway is made of. */
 export interface GatewayParts {
@@ -41,6 +45,7 @@ export class Gateway {
   readonly #guard: StatementGuard
   readonly #events: Events
   readonly #ready: () => Promise<void>
+  #isReady = false
 
   constructor(parts: GatewayParts) {
     this.pool = parts.pool
@@ -49,9 +54,19 @@ export class Gateway {
     this.#ready = parts.ready
   }
 
-  /** Judges a statement before anything is sent. @throws TNY204, TNY210, TNY213 */
-  async check(text: string, mode: GuardMode, tenantId: string | undefined): Promise<Handling> {
+  /** True once statements can be judged: `ready` has resolved. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** To be awaited before the first statement. @throws what keeps the gateway from serving */
+  async ready(): Promise<void> {
     await this.#ready()
+    this.#isReady = true
+  }
+
+  /** Judges a statement before anything is sent. @throws TNY204, TNY210, TNY213 */
+  check(text: string, { mode, tenantId }: Pick<Principal, 'mode' | 'tenantId'>): Handling {
     try {
       return this.#guard.check(text, mode)
     } catch (error) {
@@ -62,7 +77,7 @@ export class Gateway {
 
   /** A statement that stands alone: one connection, one round trip. */
   async single(principal: Principal, statement: StatementConfig): Promise<QueryResult> {
-    const { connection, result } = await this.open(principal, [], statement)
+    const { connection, result } = await this.open(principal, undefined, statement)
     this.pool.release(connection)
     return result
   }
@@ -74,14 +89,16 @@ export class Gateway {
    */
   async open(
     principal: Principal,
-    before: readonly string[],
+    before: readonly string[] | undefined,
     statement: StatementConfig,
     hold?: (connection: Connection) => void,
   ): Promise<{ connection: Connection; result: QueryResult }> {
-    let binding = await principal.binding(false)
+    const known = principal.binding(false)
+    // What is known already is not awaited: that would cost every statement a turn of the event loop's microtasks.
+    let binding = known instanceof Promise ? await known : known
     let refusals = 0
     for (let attempt = 0; ; attempt += 1) {
-      const connection = await this.pool.acquire(binding, statement.signal)
+      const connection = this.pool.tryAcquire(binding) ?? (await this.pool.acquire(binding, statement.signal))
       try {
         const result = await connection.send(statement, { binding, before })
         hold?.(connection)

@@ -51,6 +51,12 @@ class PinnedConnection implements Connections {
     return this.#pool.waiting
   }
 
+  tryAcquire(asker?: Asker): Connection | undefined {
+    if (this.#lost) throw new TenantryError('TNY212')
+    this.#connection ??= this.#pool.tryAcquire(asker)
+    return this.#connection
+  }
+
   async acquire(asker?: Asker, signal?: AbortSignal): Promise<Connection> {
     if (this.#lost) throw new TenantryError('TNY212')
     this.#connection ??= await this.#pool.acquire(asker, signal)

@@ -3,15 +3,36 @@ import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 
 /** A named plan takes some 14 kB of a backend, so that 300 are 4 MB (FINDINGS 22). */
-const KEPT_NAMES = 300
+export const KEPT_NAMES = 300
+/** Texts that a process remembers to have seen. */
+const KEPT_TEXTS = 5_000
 /** Longer texts are rarely sent twice, and would be kept here and on the server. */
 const LONGEST_TEXT = 10_000
 /** Statements that PostgreSQL plans; others gain nothing from a name. */
 const PLANNED = /^\s*(select|insert|update|delete|with|merge|values)\b/i
 
-interface Entry {
-  /** Undefined until the text comes for the second time: most texts with literals in them come once. */
-  name: string | undefined
+/** A statement that has a name on one connection. */
+export interface PreparedStatement {
+  readonly name: string
+  /** True once the server has confirmed the name. */
+  ready: boolean
+  /**
+   * The columns of its answers; `undefined` until they were asked for, `null` where it has none. They need not be asked
+   * for again: PostgreSQL refuses to run a named statement whose columns have changed (0A000).
+   */
+  fields: readonly unknown[] | null | undefined
+}
+
+/** Texts that came more than once, from whichever tenant: most with literals in them come once, and gain no name. */
+export class RepeatedTexts {
+  readonly #texts = new LRUCache<string, true>({ max: KEPT_TEXTS })
+
+  /** Whether it is worth a name. The first time it is not. */
+  has(text: string): boolean {
+    if (this.#texts.get(text) === true) return true
+    if (text.length <= LONGEST_TEXT && PLANNED.test(text)) this.#texts.set(text, true)
+    return false
+  }
 }
 
 /**
@@ -19,44 +40,60 @@ interface Entry {
  * (FINDINGS 8), and its plan would be made anew at each change of role.
  */
 export class StatementNames {
-  readonly #entries: LRUCache<string, Entry>
+  readonly #repeated: RepeatedTexts
+  readonly #statements: LRUCache<string, PreparedStatement>
   readonly #closing: string[] = []
   /** Behind a pooler that nobody told us of, another connection's name must be unknown, and not another text's. */
   readonly #prefix = randomBytes(6).toString('hex')
   #count = 0
 
-  constructor() {
-    this.#entries = new LRUCache({
+  /** @param repeated is shared by connections, so that a text that one has seen has a name at once on the others. */
+  constructor(repeated: RepeatedTexts) {
+    this.#repeated = repeated
+    this.#statements = new LRUCache({
       max: KEPT_NAMES,
-      dispose: ({ name }) => {
-        if (name !== undefined) this.#closing.push(name)
+      dispose: ({ name, ready }) => {
+        if (ready) this.#closing.push(name)
       },
     })
   }
 
-  /** The name to send this text under, or `undefined` to send it unnamed. */
-  find(tenantId: string, text: string): string | undefined {
-    if (text.length > LONGEST_TEXT || !PLANNED.test(text)) return undefined
+  /** The named statement to send this text as, or `undefined` to send it unnamed. */
+  find(tenantId: string, text: string): PreparedStatement | undefined {
     const key = keyOf(tenantId, text)
-    const entry = this.#entries.get(key)
-    if (entry === undefined) {
-      this.#entries.set(key, { name: undefined })
-      return undefined
-    }
-    entry.name ??= `tenantry_${this.#prefix}_${++this.#count}`
-    return entry.name
+    const known = this.#statements.get(key)
+    if (known !== undefined || !this.#repeated.has(text)) return known
+    const name = `tenantry_${this.#prefix}_${++this.#count}`
+    const statement = { name, ready: false, fields: undefined }
+    this.#statements.set(key, statement)
+    return statement
   }
 
   /** Its plan does not fit any more, or the server does not know the name: the next time begins anew. */
   forget(tenantId: string, text: string): void {
-    this.#entries.delete(keyOf(tenantId, text))
+    this.#statements.delete(keyOf(tenantId, text))
+  }
+
+  /**
+   * A schema changed: parameters keep the types for which a statement was parsed, and a comparison of such a parameter
+   * with a column that has another type since may silently be wrong.
+   * @param tenantId whose schema; all of them, and what they share, where undefined.
+   */
+  forgetAll(tenantId: string | undefined): void {
+    if (tenantId === undefined) this.#statements.clear()
+    else {
+      const prefix = keyOf(tenantId, '')
+      for (const key of this.#statements.keys()) if (key.startsWith(prefix)) this.#statements.delete(key)
+    }
   }
 
   /** Names that the server may drop, each once: to be closed ahead of the next flight. */
   takeClosing(): readonly string[] {
-    return this.#closing.splice(0)
+    return this.#closing.length === 0 ? NONE : this.#closing.splice(0)
   }
 }
+
+const NONE: readonly string[] = []
 
 function keyOf(tenantId: string, text: string): string {
   return `${tenantId}\0${text}`

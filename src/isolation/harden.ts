@@ -27,6 +27,8 @@ export interface Hardening {
   readonly open: readonly string[]
 }
 
+const MEMORY_FUNCTION = 'pg_catalog.pg_get_backend_memory_contexts()'
+
 /**
  * Revokes from PUBLIC, in this database only. Without superuser PostgreSQL refuses part of it with no more than a
  * warning; the result says what was achieved. Ask `loginsAffected` first, take it back with `soften`.
@@ -42,6 +44,7 @@ export async function harden(owner: AdminDatabase, options: HardenOptions = {}):
     const closed = difference(before, after)
     const grants = await grantsBack(tx, closed, [admin, ...keep], app)
     if (grants !== '') await tx.query(grants)
+    await grantMemory(tx, app)
     return {
       enforcement: enforcementOf(after),
       closed: describeRights(closed),
@@ -111,6 +114,19 @@ async function grantsBack(tx: Queryable, closed: OpenRights, keep: string[], app
     ...(closed.temporary ? [`grant temporary on database ${await currentDatabase(tx)} to ${all}`] : []),
   ]
   return statements.join(';\n')
+}
+
+/**
+ * Lets the gateway see when a backend has grown, where this connection may grant that. Contexts bear the names of tables
+ * and the texts of statements of all tenants that the backend served: a right of the login, which tenants' roles lack.
+ */
+async function grantMemory(tx: Queryable, app: string): Promise<void> {
+  const { rows } = await tx.query<{ able: string }>(
+    `select has_function_privilege('${MEMORY_FUNCTION}', 'EXECUTE WITH GRANT OPTION')::text as able`,
+  )
+  if (rows[0]?.able === 'true') {
+    await tx.query(`grant execute on function ${MEMORY_FUNCTION} to ${quoteIdent(app)}`)
+  }
 }
 
 function difference(before: OpenRights, after: OpenRights): OpenRights {

@@ -4,8 +4,8 @@ import { printable, type Tenant } from '../core/tenant.ts'
 import type { Binding } from '../gateway/binding.ts'
 import type { Principal } from '../gateway/gateway.ts'
 
-/** How to find the tenant again: from memory, or freshly from the catalog. */
-export type Locate = (fresh: boolean) => Promise<Tenant | undefined>
+/** How to find the tenant again: from memory (at once where it is there), or freshly from the catalog. */
+export type Locate = (fresh: boolean) => Tenant | undefined | Promise<Tenant | undefined>
 
 /** What a flight binds for a tenant. */
 export type Bind = (tenant: Tenant) => Binding
@@ -14,7 +14,7 @@ export type Bind = (tenant: Tenant) => Binding
 export const CENTRAL: Principal = {
   mode: 'central',
   tenantId: undefined,
-  binding: () => Promise.resolve(undefined),
+  binding: () => undefined,
 }
 
 /**
@@ -27,7 +27,11 @@ export function tenantPrincipal(label: string, locate: Locate, bind: Bind, tenan
   return {
     mode: 'tenant',
     tenantId,
-    binding: async (fresh) => bind(requireServed(await locate(fresh), label, tenantId)),
+    binding(fresh) {
+      const serve = (tenant: Tenant | undefined): Binding => bind(requireServed(tenant, label, tenantId))
+      const located = locate(fresh)
+      return located instanceof Promise ? located.then(serve) : serve(located)
+    },
   }
 }
 

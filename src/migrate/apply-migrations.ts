@@ -6,6 +6,7 @@ import { sqlState } from '../sql/sql-state.ts'
 import { offsetOfCharacter } from './check-sql.ts'
 import { findMissing } from './find-missing.ts'
 import {
+  announceMigration,
   becomeOwner,
   ledgerTable,
   lockTarget,
@@ -95,7 +96,7 @@ async function applyOne(
     select (case when count(*) = ${position} and not coalesce(bool_or(name = ${name}), false)
       then '0' else ${quoteLiteral(MOVED)} end)::int from ${table};\n`
   // The line break ends a last comment of the migration; its quotes are closed, or it had not been read.
-  const after = `\n;\n${recordMigration(target, migration.name)}; commit; ${CLEAN_SESSION}`
+  const after = `\n;\n${recordMigration(target, migration.name)}; ${announceMigration(target)} commit; ${CLEAN_SESSION}`
   try {
     await session.query(before + migration.up + after)
     return true

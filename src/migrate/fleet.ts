@@ -152,7 +152,7 @@ interface FleetMember {
 async function readFleet(session: Queryable, homes: TenantHomes): Promise<FleetMember[]> {
   const listed: TenantHome[] = []
   for await (const home of homes.list()) listed.push(home)
-  const targets = listed.map(({ key, home }) => targetOf(home, key))
+  const targets = listed.map(({ id, key, home }) => targetOf(home, key, id))
   const ledgers = await readLedgers(session, targets)
   const members: FleetMember[] = []
   for (const [index, { id, key, status }] of listed.entries()) {
@@ -162,8 +162,8 @@ async function readFleet(session: Queryable, homes: TenantHomes): Promise<FleetM
   return members
 }
 
-function targetOf(home: Home, label: string): Target {
-  return { schema: home.schema, ownerRole: home.ownerRole, tenantRole: home.role, label }
+function targetOf(home: Home, label: string, tenantId?: string): Target {
+  return { schema: home.schema, ownerRole: home.ownerRole, tenantRole: home.role, tenantId, label }
 }
 
 function pendingNames(migrations: readonly Migration[], applied: readonly string[]): string[] {

@@ -1,5 +1,6 @@
 /** The table `pgmigrations` that node-pg-migrate keeps: who recorded what, in which schema. */
 import { createHash } from 'node:crypto'
+import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
@@ -11,6 +12,8 @@ export interface Target {
   readonly ownerRole: string | undefined
   /** The role that must not touch the ledger; absent for the shared set. */
   readonly tenantRole: string | undefined
+  /** The tenant's id, which processes that serve it are told; absent for the shared set, and where nobody serves it yet. */
+  readonly tenantId?: string | undefined
   /** For people: the tenant's key, or `shared`. */
   readonly label: string
 }
@@ -70,6 +73,12 @@ export function recordMigration(target: Target, name: string): string {
   const table = ledgerTable(target.schema)
   return `insert into ${table} (name, run_on)
     select ${quoteLiteral(name)}, greatest(now()::timestamp, max(run_on)) from ${table}`
+}
+
+/** Tells processes that serve the tenant, or for the shared set all tenants: what they prepared no longer holds. */
+export function announceMigration({ ownerRole, tenantId }: Target): string {
+  if (ownerRole === undefined) return `notify ${CATALOG_CHANNEL};`
+  return tenantId === undefined ? '' : `notify ${CATALOG_CHANNEL}, ${quoteLiteral(tenantId)};`
 }
 
 /**

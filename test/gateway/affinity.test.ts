@@ -23,7 +23,7 @@ describe('homes', () => {
     const slots = new TenantSlots(16)
     for (let n = 0; n < 10; n += 1) {
       const home = slots.homeOf(`t${n}`)
-      if (home !== undefined) home.state = 'idle'
+      if (home !== undefined) slots.enter(home.slot, 'idle', 0)
     }
     expect(slots.all.filter(({ tenants }) => tenants > 0)).toHaveLength(1)
   })
@@ -55,6 +55,24 @@ test('a tenant comes back to the connection that knows it', async () => {
   // Without affinity the 24 tenants would meet nearly all of the four connections: some 80 to 96 meetings.
   expect(meetings).toBeLessThan(60)
   expect(warm).toBeGreaterThan(5 * KEYS.length - meetings - 1)
+})
+
+test('a tenant that waits much for its home gets to know other connections; those that hardly wait do not', async () => {
+  const tenancy = world.open({ max: 4 })
+  const meet = async (key: string): Promise<unknown> =>
+    (await tenancy.poolFor(key).query('select pg_backend_pid() as pid from orders limit 1')).rows[0]?.['pid']
+  const busy = new Set<unknown>()
+  const work = Array.from({ length: 16 }, async () => {
+    for (let n = 0; n < 100; n += 1) busy.add(await meet('tenant-0'))
+  })
+  await Promise.all(work)
+  // Three quarters of the connections are what one tenant may have.
+  expect(busy.size).toBeGreaterThanOrEqual(3)
+  const quiet = new Map<string, Set<unknown>>()
+  for (let round = 0; round < 5; round += 1) {
+    for (const key of KEYS.slice(1, 9)) quiet.set(key, (quiet.get(key) ?? new Set()).add(await meet(key)))
+  }
+  expect([...quiet.values()].map(({ size }) => size)).toEqual(Array.from({ length: 8 }, () => 1))
 })
 
 test('a home that is held for long does not keep its tenants from connections that rest', async () => {

@@ -62,7 +62,8 @@ function callTrigger({ functions }: Statement): string | undefined {
 
 /** The context of a flight: every setting ends with its transaction. */
 function isContext({ text }: SentStatement): boolean {
-  return /^select (set_config\('[\w.]+', \$\d+, true\)(, *|\s*,\s*)?)+$/.test(text.replaceAll(/\s+/g, ' '))
+  const settings = /^select where concat\((.*)\) = ''$/.exec(text.replaceAll(/\s+/g, ' '))?.[1]
+  return settings !== undefined && /^(set_config\('[\w.]+', \$\d+, true\)(, )?)+$/.test(settings)
 }
 
 /** Everything that a backend of an application does in a day. */

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { AdminDatabase } from '../../src/core/database.ts'
 import type { TenantHome } from '../../src/core/homes.ts'
@@ -315,4 +316,26 @@ test('M2: a runner killed at tenant k is resumed; each step exactly once', async
   expect(behind.length).toBeLessThan(tenants.length)
   expect(await runAndKill(tenants, undefined)).toBe(0)
   for (const tenant of tenants) expect(await logOf(tenant)).toBe(steps.join(' '))
+})
+
+test('processes are told of each migration as it commits: of which tenant, or of what all share', async () => {
+  const tenants = await makeFleet(2)
+  const listener = new pg.Client(database.superuserUrl)
+  await listener.connect()
+  const told: (string | undefined)[] = []
+  listener.on('notification', ({ payload }) => told.push(payload))
+  await listener.query('listen tenantry_catalog')
+  await shared.write({ '1_plans.sql': 'create table plans (name text)' })
+  await folder.write({ '2_step.sql': "insert into log values ('2')" })
+  const migrations = migrationsOf(tenants)
+  expect((await migrations.up()).failed).toHaveLength(0)
+  await listener.query('select 1')
+  const ids = tenants.map(({ id }) => id)
+  expect(told).toEqual(['', ...ids.flatMap((id) => [id, id])])
+  told.length = 0
+  await folder.write({ '3_fails.sql': 'select 1 / 0' })
+  expect((await migrations.up()).failed).toHaveLength(2)
+  await listener.query('select 1')
+  expect(told).toEqual([])
+  await listener.end()
 })

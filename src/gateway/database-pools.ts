@@ -1,0 +1,132 @@
+/** The connections to one server: a pool for each database that is in use, one cap over all of them. */
+import type { Events } from '../core/events.ts'
+import { TenantryError } from '../core/errors.ts'
+import type { Connection, ConnectionSettings } from './connection.ts'
+import { type Asker, ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts'
+import { databaseOf, withDatabase } from './other-database.ts'
+import { ServerBudget } from './server-budget.ts'
+
+/** Bounds over all databases: `max` is the server's, and each database's where nothing else is said. */
+export interface DatabasePoolsOptions extends ConnectionPoolOptions {
+  /** Most connections at once to one database. */
+  readonly maxPerDatabase?: number | undefined
+}
+
+/** Looks like one pool. The catalog's database has a pool of its own always, each other one while it is used. */
+export class DatabasePools {
+  readonly #settings: ConnectionSettings
+  readonly #options: ConnectionPoolOptions
+  readonly #events: Events
+  readonly #budget: ServerBudget
+  readonly #catalogDatabase: string | undefined
+  readonly #catalogPool: ConnectionPool
+  readonly #others = new Map<string, ConnectionPool>()
+  /** Of connections to other databases, once they were handed out. */
+  readonly #poolOf = new WeakMap<Connection, ConnectionPool>()
+  #sweep: NodeJS.Timeout | undefined
+  #ended = false
+
+  constructor(settings: ConnectionSettings, options: DatabasePoolsOptions, events: Events) {
+    const { max, maxPerDatabase = max } = options
+    this.#settings = settings
+    this.#options = { ...options, max: Math.min(max, maxPerDatabase) }
+    this.#events = events
+    this.#budget = new ServerBudget(max)
+    this.#catalogDatabase = databaseOf(settings.config)
+    this.#catalogPool = new ConnectionPool(settings, this.#options, events, this.#budget)
+  }
+
+  get max(): number {
+    return this.#budget.max
+  }
+  get total(): number {
+    return this.#sum(({ total }) => total)
+  }
+  get idle(): number {
+    return this.#sum(({ idle }) => idle)
+  }
+  get waiting(): number {
+    return this.#sum(({ waiting }) => waiting)
+  }
+  /** Databases that have a pool now. */
+  get databases(): number {
+    return 1 + this.#others.size
+  }
+
+  /** As `ConnectionPool.acquire`, in the asker's database. */
+  async acquire(asker?: Asker, signal?: AbortSignal): Promise<Connection> {
+    const pool = this.#poolFor(asker?.database)
+    const connection = await pool.acquire(asker, signal)
+    if (pool !== this.#catalogPool) this.#poolOf.set(connection, pool)
+    return connection
+  }
+
+  /** As `ConnectionPool.tryAcquire`, in the asker's database. */
+  tryAcquire(asker?: Asker): Connection | undefined {
+    const pool = this.#poolFor(asker?.database)
+    const connection = pool.tryAcquire(asker)
+    if (pool !== this.#catalogPool && connection !== undefined) this.#poolOf.set(connection, pool)
+    return connection
+  }
+
+  release(connection: Connection): void {
+    const pool = this.#others.size === 0 ? undefined : this.#poolOf.get(connection)
+    ;(pool ?? this.#catalogPool).release(connection)
+  }
+
+  /** As `ConnectionPool.forgetStatements`, in all databases. */
+  forgetStatements(tenantId: string | undefined): void {
+    for (const pool of this.#pools()) pool.forgetStatements(tenantId)
+  }
+
+  /** As `ConnectionPool.end`, for all databases at once. */
+  async end(timeoutMs: number): Promise<void> {
+    this.#ended = true
+    clearInterval(this.#sweep)
+    await Promise.all([...this.#pools()].map((pool) => pool.end(timeoutMs)))
+  }
+
+  #poolFor(database: string | undefined): ConnectionPool {
+    if (database === undefined) return this.#catalogPool
+    return this.#others.get(database) ?? this.#openPool(database)
+  }
+
+  #openPool(database: string): ConnectionPool {
+    if (database === this.#catalogDatabase) return this.#catalogPool
+    if (this.#ended) throw new TenantryError('TNY208')
+    const settings = { ...this.#settings, config: withDatabase(this.#settings.config, database) }
+    const pool = new ConnectionPool(settings, this.#options, this.#events, this.#budget)
+    this.#others.set(database, pool)
+    this.#sweep ??= this.#sweepEmpty()
+    return pool
+  }
+
+  /** A pool without connections keeps but homes and the pause after a failure; twice found empty, it is closed. */
+  #sweepEmpty(): NodeJS.Timeout {
+    let emptyBefore = new Set<ConnectionPool>()
+    const round = (): void => {
+      for (const [database, pool] of this.#others) {
+        if (pool.empty && emptyBefore.has(pool)) {
+          this.#others.delete(database)
+          void pool.end(0)
+        }
+      }
+      emptyBefore = new Set([...this.#others.values()].filter(({ empty }) => empty))
+      if (this.#others.size > 0) return
+      clearInterval(this.#sweep)
+      this.#sweep = undefined
+    }
+    return setInterval(round, this.#options.idleTimeoutMs).unref()
+  }
+
+  #sum(count: (pool: ConnectionPool) => number): number {
+    let sum = count(this.#catalogPool)
+    for (const pool of this.#others.values()) sum += count(pool)
+    return sum
+  }
+
+  *#pools(): Iterable<ConnectionPool> {
+    yield this.#catalogPool
+    yield* this.#others.values()
+  }
+}

@@ -1,0 +1,26 @@
+/** The same server and login, another database: logins belong to the whole server. */
+import pg from 'pg'
+import { TenantryError } from '../core/errors.ts'
+
+/** @throws TNY002 where a name cannot stand in the URL that the connection was configured with. */
+export function withDatabase(config: pg.ClientConfig, database: string): pg.ClientConfig {
+  const result = { ...config, database }
+  if (config.connectionString !== undefined) {
+    const url = new URL(config.connectionString)
+    url.pathname = `/${encodeURI(database)}`
+    // What node-postgres reads from it goes before all else.
+    result.connectionString = url.href
+  }
+  // It leaves some characters as they are encoded, and URLs have names that mean something else ('..').
+  if (databaseOf(result) !== database) {
+    throw new TenantryError('TNY002', {
+      params: { reason: `the database ${JSON.stringify(database)} cannot be named in a postgres:// URL` },
+    })
+  }
+  return result
+}
+
+/** The database that node-postgres would connect to, its defaults included. */
+export function databaseOf(config: pg.ClientConfig): string | undefined {
+  return new pg.Client(config).database
+}

@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest'
+import { databaseOf, withDatabase } from '../../src/gateway/other-database.ts'
+
+const URLS = [
+  'postgres://app:p%40ss@db.example.com:6432/main?sslmode=disable',
+  'postgresql://app@db.example.com',
+  'postgres:///main?host=/run/postgresql',
+]
+
+describe('the same connection to another database', () => {
+  test.each(URLS)('%s', (connectionString) => {
+    for (const name of ['tenant_7', 'Größe 2', 'a/b', '100%', 'a%20b', "o'neil"]) {
+      const config = withDatabase({ connectionString, keepAlive: true }, name)
+      expect(databaseOf(config)).toBe(name)
+      expect(config.keepAlive).toBe(true)
+      expect(new URL(config.connectionString ?? '').search).toBe(new URL(connectionString).search)
+    }
+  })
+
+  test.each(['..', 'a/../main', 'a#b', 'a?b=c'])(
+    '%s cannot stand in a URL, and reaches no other one',
+    (name) => {
+      const config = { connectionString: 'postgres://db.example.com/main' }
+      expect(() => withDatabase(config, name)).toThrow(expect.objectContaining({ code: 'TNY002' }))
+      expect(databaseOf(withDatabase({ host: 'db.example.com' }, name))).toBe(name)
+    },
+  )
+})
