@@ -41,7 +41,8 @@ const MARKER = join(FOLDER, 'prepared.json')
 const PREPARED = JSON.stringify({ version: 1, catalog: CATALOG_VERSION, tenants: TENANT_COUNT })
 
 const SETTINGS = {
-  shared_buffers: '512MB',
+  // The tables and their indexes fit, as they would on a server that is meant for them.
+  shared_buffers: '2GB',
   max_connections: '700',
   max_locks_per_transaction: '1024',
   // What the disk does in a COMMIT is the same for all, and noise.

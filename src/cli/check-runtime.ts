@@ -1,7 +1,7 @@
 /** What `tenantry doctor` says of the runtime connection: server, login, enforcement, listener. */
 import { randomBytes } from 'node:crypto'
 import type { AdminDatabase } from '../core/database.ts'
-import { connectionConfig } from '../gateway/connection-config.ts'
+import { connectionConfig } from '../gateway/connection/connection-config.ts'
 import { Listener } from '../gateway/listener.ts'
 import { loginProblems, type ServerFacts } from '../isolation/probe.ts'
 import { fail, ok, warn, withConnection, type Check, type Findings } from './check.ts'

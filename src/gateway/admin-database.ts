@@ -2,8 +2,8 @@
 import pg from 'pg'
 import type { ConnectionSpec } from '../core/config.ts'
 import type { AdminDatabase, Queryable, Rows } from '../core/database.ts'
-import { connectionConfig } from './connection-config.ts'
-import { databaseError } from './database-error.ts'
+import { connectionConfig } from './connection/connection-config.ts'
+import { databaseError } from './connection/database-error.ts'
 
 /**
  * Opens at most `max` connections, on demand; idle ones close after ten seconds.

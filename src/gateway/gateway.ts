@@ -4,10 +4,10 @@ import type { Events } from '../core/events.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { GuardMode, Handling, StatementGuard } from '../core/guard.ts'
 import type { Binding } from './binding.ts'
-import type { Connection } from './connection.ts'
-import type { DatabasePools } from './database-pools.ts'
-import { neverBegan, refusedEntry } from './database-error.ts'
-import type { StatementConfig } from './flight.ts'
+import type { Connection } from './connection/connection.ts'
+import type { DatabasePools } from './pool/database-pools.ts'
+import { neverBegan, refusedEntry } from './connection/database-error.ts'
+import type { StatementConfig } from './connection/flight.ts'
 
 /**
  * Whom a pool or client speaks for. `binding` is asked for each statement that enters the tenant anew, so that a

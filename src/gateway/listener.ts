@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { TenantryError } from '../core/errors.ts'
-import { findBackend, isPooled } from './answering-backend.ts'
+import { findBackend, isPooled } from './connection/answering-backend.ts'
 
 /** How long connecting, and each question of it, may take. */
 const CONNECT_TIMEOUT_MS = 5_000

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { createEvents, type Events } from '../../src/core/events.ts'
-import { ConnectionPool, type ConnectionPoolOptions } from '../../src/gateway/connection-pool.ts'
+import { ConnectionPool, type ConnectionPoolOptions } from '../../src/gateway/pool/connection-pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { asker, BOUNDS, run, settingsFor } from '../support/pools.ts'
 import { BUSY_MS, waitFor } from '../support/wait-for.ts'

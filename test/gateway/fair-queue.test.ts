@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { FairQueue, type Waiter } from '../../src/gateway/fair-queue.ts'
+import { FairQueue, type Waiter } from '../../src/gateway/pool/fair-queue.ts'
 
 interface Statement extends Waiter {
   readonly number: number

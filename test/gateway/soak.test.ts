@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AdminDatabase } from '../../src/core/database.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
-import type { GatewayClient } from '../../src/gateway/gateway-client.ts'
+import type { GatewayClient } from '../../src/gateway/pg-pool/gateway-client.ts'
 import { createTenancy, type Tenancy } from '../../src/index.ts'
 import { createTenantSchema, makeTenantRoles } from '../../src/isolation/tenant-roles.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'

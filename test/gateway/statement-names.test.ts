@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { KEPT_NAMES, RepeatedTexts, StatementNames } from '../../src/gateway/statement-names.ts'
+import { KEPT_NAMES, RepeatedTexts, StatementNames } from '../../src/gateway/connection/statement-names.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 import { recordWire, type WireRecorder } from '../support/wire-recorder.ts'
 

@@ -1,9 +1,9 @@
 /** Pools without a tenancy around them: who gets which connection, and no more. */
 import { createEvents, type Events } from '../../src/core/events.ts'
-import type { ConnectionSettings } from '../../src/gateway/connection.ts'
-import type { Asker } from '../../src/gateway/connection-pool.ts'
-import type { DatabasePools, DatabasePoolsOptions } from '../../src/gateway/database-pools.ts'
-import { RepeatedTexts } from '../../src/gateway/statement-names.ts'
+import type { ConnectionSettings } from '../../src/gateway/connection/connection.ts'
+import type { Asker } from '../../src/gateway/pool/connection-pool.ts'
+import type { DatabasePools, DatabasePoolsOptions } from '../../src/gateway/pool/database-pools.ts'
+import { RepeatedTexts } from '../../src/gateway/connection/statement-names.ts'
 
 /** Bounds as a tenancy has them by default. */
 export const BOUNDS: DatabasePoolsOptions = {

@@ -1,6 +1,6 @@
 /** The statements that wait for a connection of one pool: how long they do, and how they leave without one. */
-import { TenantryError } from '../core/errors.ts'
-import type { Connection } from './connection.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Connection } from '../connection/connection.ts'
 import { FairQueue, type Waiter } from './fair-queue.ts'
 import type { Residence } from './tenant-slots.ts'
 import { WaitingStatement } from './waiting-statement.ts'

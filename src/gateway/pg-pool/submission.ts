@@ -1,8 +1,8 @@
 /** Carries one Submittable (cursor, stream, COPY) through the gateway, from its first message to its last answer. */
 import type pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
-import type { Handling } from '../core/guard.ts'
-import { type CopyDirection, Exchange } from './exchange.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Handling } from '../../core/guard.ts'
+import { type CopyDirection, Exchange } from '../connection/exchange.ts'
 import type { SubmittedQuery } from './submittable.ts'
 import { type Batch, type Message, SubmittableWire } from './submittable-wire.ts'
 

@@ -1,6 +1,6 @@
 /** The many forms of node-postgres' `query(...)`, read into one. */
 import type pg from 'pg'
-import type { StatementConfig } from './flight.ts'
+import type { StatementConfig } from '../connection/flight.ts'
 import { isSubmittable, type SubmittedQuery } from './submittable.ts'
 
 /** node-postgres' callback. */

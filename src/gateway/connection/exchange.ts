@@ -1,7 +1,7 @@
 /** One round trip of a Submittable: its messages to the server, the answers to it. */
-import type { RealSocket } from './copy-socket.ts'
-import type { SubmittedQuery } from './submittable.ts'
-import type { Message, SubmittableWire } from './submittable-wire.ts'
+import type { RealSocket } from '../pg-pool/copy-socket.ts'
+import type { SubmittedQuery } from '../pg-pool/submittable.ts'
+import type { Message, SubmittableWire } from '../pg-pool/submittable-wire.ts'
 
 /** What of node-postgres' connection an exchange writes to. */
 interface Protocol {

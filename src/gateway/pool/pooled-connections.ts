@@ -1,8 +1,8 @@
 /** The connections of one pool, each from opening to its end: which of them must go, and when its place is free again. */
-import type { Events } from '../core/events.ts'
-import type { Connection, ConnectionSettings } from './connection.ts'
+import type { Events } from '../../core/events.ts'
+import type { Connection, ConnectionSettings } from '../connection/connection.ts'
 import { ConnectionOpener } from './connection-opener.ts'
-import { type Slot, TenantSlots } from './tenant-slots.ts'
+import { type Slot, TenantSlots, welcomeTenants } from './tenant-slots.ts'
 
 /** How long connections last, and how many there are. */
 export interface ConnectionBounds {
@@ -28,12 +28,9 @@ export interface ConnectionEvents {
   onRetry(): void
 }
 
-/**
- * What a backend holds of tenants, some 145 kB each, only goes when it is closed. It may meet a quarter more than are at
- * home with it, within these: fewer would be no relief, and more would be 70 MB.
- */
-const TENANTS_TOUCHED = { least: 200, most: 500 }
 const MB = 1_048_576
+/** It was pressed to meet so many more tenants than are welcome: what it holds of them only goes when it is closed. */
+const OVERGROWN = 1.25
 /** A connection whose end the other side does not confirm is taken for closed. */
 const LONGEST_CLOSING_MS = 1_000
 
@@ -97,8 +94,7 @@ export class PooledConnections {
   flawOf(connection: Connection, slot: Slot, now: number): string | undefined {
     if (connection.broken) return 'broken'
     if (connection.status !== 'I') return 'not clean'
-    const { least, most } = TENANTS_TOUCHED
-    if (connection.tenantsTouched > Math.min(Math.max(slot.tenants * 1.25, least), most)) return 'grown'
+    if (connection.tenantsTouched > welcomeTenants(slot) * OVERGROWN) return 'grown'
     if (slot.memoryBytes > this.#bounds.maxMemoryMb * MB) return 'memory'
     if (now - connection.openedAt > this.#bounds.maxAgeMs) return 'aged'
     return undefined

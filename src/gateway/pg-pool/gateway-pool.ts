@@ -1,9 +1,9 @@
 /** A `pg.Pool` for one tenant, for the tenant of the context, or for central work. */
 import { EventEmitter } from 'node:events'
 import type pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
-import type { StatementConfig } from './flight.ts'
-import type { Gateway, Principal } from './gateway.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { StatementConfig } from '../connection/flight.ts'
+import type { Gateway, Principal } from '../gateway.ts'
 import { unsupportedCopy } from './client-transaction.ts'
 import { GatewayClient } from './gateway-client.ts'
 import { answer, type Callback, type GatewayQuery, readQueryArguments } from './query-arguments.ts'

@@ -1,6 +1,6 @@
 /** One round trip: what comes before (BEGIN, the tenant's context) and the statement itself, under one Sync. */
 import pg from 'pg'
-import type { Binding } from './binding.ts'
+import type { Binding } from '../binding.ts'
 import { CONTEXT_NAME, CONTEXT_TEXT, type ContextStatement, entryOf } from './context-statement.ts'
 import type { PreparedStatement } from './statement-names.ts'
 

@@ -1,9 +1,9 @@
 /** One physical connection: sends one flight at a time and knows in what state the server left it. */
 import pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
-import type { Events } from '../core/events.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Events } from '../../core/events.ts'
 import { findBackend, isPooled } from './answering-backend.ts'
-import type { Binding } from './binding.ts'
+import type { Binding } from '../binding.ts'
 import { carriesNames } from './carried-names.ts'
 import type { ContextStatement } from './context-statement.ts'
 import { databaseError, endsConnection, flightError, type Moment } from './database-error.ts'

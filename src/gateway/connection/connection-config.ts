@@ -1,7 +1,7 @@
 /** Turns a connection as users write it into node-postgres' configuration. */
 import type { ClientConfig } from 'pg'
-import type { ConnectionSpec } from '../core/config.ts'
-import { TenantryError } from '../core/errors.ts'
+import type { ConnectionSpec } from '../../core/config.ts'
+import { TenantryError } from '../../core/errors.ts'
 
 /**
  * @param what names the connection in the error: 'runtime connection'.

@@ -1,6 +1,6 @@
 /** How much memory the backend of a connection holds, as it says itself. */
 import pg from 'pg'
-import type { Connection } from './connection.ts'
+import type { Connection } from '../connection/connection.ts'
 
 /**
  * The function rather than the view over it: the login needs one right less. 0.5 ms for a new backend; 2 µs a context:

@@ -1,13 +1,14 @@
 /** The connections to one database: a hard cap, a home connection for each tenant, fair turns for those that wait. */
-import type { Events } from '../core/events.ts'
-import { TenantryError } from '../core/errors.ts'
+import type { Events } from '../../core/events.ts'
+import { TenantryError } from '../../core/errors.ts'
 import { readBackendMemory } from './backend-memory.ts'
-import type { Binding } from './binding.ts'
-import type { Connection, ConnectionSettings } from './connection.ts'
+import type { Binding } from '../binding.ts'
+import type { Connection, ConnectionSettings } from '../connection/connection.ts'
 import { type ConnectionBounds, PooledConnections } from './pooled-connections.ts'
 import { type Claimant, ServerBudget } from './server-budget.ts'
 import type { Slot, TenantSlots } from './tenant-slots.ts'
 import { Upkeep } from './upkeep.ts'
+import type { WaitingStatement } from './waiting-statement.ts'
 import { WaitingLine, type WaitingLineOptions } from './waiting-line.ts'
 
 /** Bounds of a pool; times in milliseconds. */
@@ -213,13 +214,23 @@ export class ConnectionPool implements Claimant {
       return
     }
     const isAlone = this.#queue.size === 0
-    const next = isAlone ? undefined : this.#queue.next(this.total, (waiting) => waiting.distance(slot, now))
+    const next = isAlone
+      ? undefined
+      : this.#queue.next(this.total, (waiting) => this.#distance(waiting, slot, now))
     if (next !== undefined) {
+      const { home } = next
+      if (home !== undefined && this.#slots.mayMove(home, slot, now)) this.#slots.move(home, slot)
       this.#hold(slot, next.tenantId, now)
       this.#tellAcquired(connection, next.tenantId, now - next.since)
-      next.serve(connection, now)
+      next.serve(connection)
     } else if (this.#ended && this.#queue.size === 0) this.#connections.discard(slot, 'ended')
     else this.#slots.enter(slot, 'idle', now)
+  }
+
+  #distance(waiting: WaitingStatement, slot: Slot, now: number): number {
+    const distance = waiting.distance(slot, now)
+    if (distance < Infinity || waiting.home === undefined) return distance
+    return this.#slots.mayMove(waiting.home, slot, now) ? 3 : Infinity
   }
 
   /** Gives those that have lost patience the connections that rest. */

@@ -1,6 +1,6 @@
 /** The same server and login, another database: logins belong to the whole server. */
 import pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
+import { TenantryError } from '../../core/errors.ts'
 
 /** @throws TNY002 where a name cannot stand in the URL that the connection was configured with. */
 export function withDatabase(config: pg.ClientConfig, database: string): pg.ClientConfig {

@@ -1,8 +1,8 @@
 /** A session: one connection for all statements of a function, not only for those of a transaction. */
-import { TenantryError } from '../core/errors.ts'
-import type { Asker } from './connection-pool.ts'
-import type { Connection } from './connection.ts'
-import { type Connections, Gateway, type GatewayParts, type Principal } from './gateway.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Asker } from '../pool/connection-pool.ts'
+import type { Connection } from '../connection/connection.ts'
+import { type Connections, Gateway, type GatewayParts, type Principal } from '../gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
 
 /**

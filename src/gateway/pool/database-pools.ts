@@ -1,7 +1,7 @@
 /** The connections to one server: a pool for each database that is in use, one cap over all of them. */
-import type { Events } from '../core/events.ts'
-import { TenantryError } from '../core/errors.ts'
-import type { Connection, ConnectionSettings } from './connection.ts'
+import type { Events } from '../../core/events.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Connection, ConnectionSettings } from '../connection/connection.ts'
 import { type Asker, ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts'
 import { databaseOf, withDatabase } from './other-database.ts'
 import { ServerBudget } from './server-budget.ts'

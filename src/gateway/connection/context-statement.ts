@@ -1,5 +1,5 @@
 /** The statement that enters a tenant: its text, and its Bind and Execute as bytes, made once for each tenant. */
-import type { Binding } from './binding.ts'
+import type { Binding } from '../binding.ts'
 
 /** How a connection sends the context: prepared once under a name, or (through most poolers) unnamed each time. */
 export interface ContextStatement {

@@ -1,6 +1,6 @@
 /** Tells a lost or absent database from a statement that failed, and gives the former a code of its own. */
 import pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
+import { TenantryError } from '../../core/errors.ts'
 
 /** Classes and codes with which PostgreSQL ends or refuses a session rather than a statement (manual, appendix A). */
 const SESSION_ENDED = /^(08|57P0[1-5]|53300|25P0[34])/

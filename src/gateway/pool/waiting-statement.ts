@@ -1,14 +1,16 @@
 /** A statement that waits for a connection. */
-import type { Connection } from './connection.ts'
+import type { Connection } from '../connection/connection.ts'
 import type { Waiter } from './fair-queue.ts'
-import type { Residence, Slot } from './tenant-slots.ts'
+import { isFull, type Residence, type Slot } from './tenant-slots.ts'
 
 /**
  * A tenant that a backend meets first costs it some 12 ms (FINDINGS 22), so that waiting for the home pays; but not
- * behind a holder that is slow, nor where the tenant's statements have waited for longer lately than getting to know
- * another connection would cost. So busy tenants spread over as many connections as they need, and the others do not.
+ * behind a holder that is slow, and not for ever. Were the wait shorter than a cold statement, a cold pool would never
+ * get warm: everybody would go on to the next connection that does not know them. For the same reason patience grows
+ * where a connection has met many already: a slow disk would else have every backend closed and filled anew, for ever.
  */
-const PATIENCE = { slowHolderMs: 15, waitedMs: 12 }
+const PATIENCE = { slowHolderMs: 15, longestMs: 60 }
+const PATIENCE_WITH_FULL = { slowHolderMs: 150, longestMs: 1_000 }
 
 /** Settles once: with a connection, or with the reason why there is none. */
 export class WaitingStatement implements Waiter {
@@ -37,8 +39,9 @@ export class WaitingStatement implements Waiter {
     const { home, tenantId } = this
     if (home?.slot === slot) return 0
     if (home === undefined || slot.connection?.hasTouched(tenantId) === true) return 1
-    const behindSlowHolder = home.slot.state === 'busy' && now - home.slot.since > PATIENCE.slowHolderMs
-    return behindSlowHolder || home.waitedMs(now) + now - this.since > PATIENCE.waitedMs ? 2 : Infinity
+    const { slowHolderMs, longestMs } = isFull(slot) ? PATIENCE_WITH_FULL : PATIENCE
+    const behindSlowHolder = home.slot.state === 'busy' && now - home.slot.since > slowHolderMs
+    return behindSlowHolder || now - this.since > longestMs ? 2 : Infinity
   }
 
   /** Its caller may give up. @param onAbort called with the signal's reason, unless it is served before. */
@@ -48,11 +51,8 @@ export class WaitingStatement implements Waiter {
     signal.addEventListener('abort', this.#onAbort)
   }
 
-  /** Its turn, on a connection that its tenant may not know yet. */
-  serve(connection: Connection, now: number): void {
+  serve(connection: Connection): void {
     this.#stopHeeding()
-    if (connection.hasTouched(this.tenantId)) this.home?.wait(now - this.since, now)
-    else this.home?.settle()
     this.#settle.resolve(connection)
   }
 

@@ -1,10 +1,10 @@
 /** What a client's statements have in common: which of them share a transaction, and the connection that it holds. */
 import type pg from 'pg'
-import { TenantryError } from '../core/errors.ts'
-import type { Handling } from '../core/guard.ts'
-import type { Connection, TransactionStatus } from './connection.ts'
-import type { StatementConfig } from './flight.ts'
-import type { Gateway, Principal } from './gateway.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Handling } from '../../core/guard.ts'
+import type { Connection, TransactionStatus } from '../connection/connection.ts'
+import type { StatementConfig } from '../connection/flight.ts'
+import type { Gateway, Principal } from '../gateway.ts'
 import type { Submission } from './submission.ts'
 
 /** A transaction that was begun but not yet sent, or is open on a connection. */
