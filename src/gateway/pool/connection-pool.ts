@@ -6,7 +6,7 @@ import type { Binding } from '../binding.ts'
 import type { Connection, ConnectionSettings } from '../connection/connection.ts'
 import { type ConnectionBounds, PooledConnections } from './pooled-connections.ts'
 import { type Claimant, ServerBudget } from './server-budget.ts'
-import type { Slot, TenantSlots } from './tenant-slots.ts'
+import { isKnown, type Residence, type Slot, type TenantSlots } from './tenant-slots.ts'
 import { Upkeep } from './upkeep.ts'
 import type { WaitingStatement } from './waiting-statement.ts'
 import { WaitingLine, type WaitingLineOptions } from './waiting-line.ts'
@@ -110,9 +110,11 @@ export class ConnectionPool implements Claimant {
     if (this.#ended) throw new TenantryError('TNY208')
     const { tenantId } = asker
     if (!this.#queue.mayTake(asker, this.#slots.total)) return undefined
-    const slot = this.#findIdle(tenantId)
+    const home = this.#slots.homeOf(tenantId)
+    const slot = this.#findIdle(home)
     if (slot?.connection === undefined) return undefined
     this.#queue.acquired(asker)
+    if (home !== undefined) this.#slots.meet(home, slot)
     this.#hold(slot, tenantId, performance.now())
     this.#tellAcquired(slot.connection, tenantId, 0)
     return slot.connection
@@ -168,14 +170,12 @@ export class ConnectionPool implements Claimant {
   }
 
   /** An idle connection for a tenant: its home, or one that knows it. */
-  #findIdle(tenantId: string): Slot | undefined {
-    const home = this.#slots.homeOf(tenantId)?.slot
-    if (home !== undefined && this.#connections.isUsable(home)) return home
+  #findIdle(home: Residence | undefined): Slot | undefined {
     if (this.idle === 0) return undefined
     // Central work touches few tables, and is at home everywhere.
-    const isWarm = ({ connection }: Slot): boolean =>
-      tenantId === '' || connection?.hasTouched(tenantId) === true
-    return this.#slots.all.find((slot) => isWarm(slot) && this.#connections.isUsable(slot))
+    if (home === undefined) return this.#slots.all.find((slot) => this.#connections.isUsable(slot))
+    if (this.#connections.isUsable(home.slot)) return home.slot
+    return home.known.find((slot) => isKnown(home, slot) && this.#connections.isUsable(slot))
   }
 
   /** The queue counts what each tenant holds, from `next` or `acquired` on until `released`. */
@@ -213,13 +213,8 @@ export class ConnectionPool implements Claimant {
       this.#connections.discard(slot, 'yielded')
       return
     }
-    const isAlone = this.#queue.size === 0
-    const next = isAlone
-      ? undefined
-      : this.#queue.next(this.total, (waiting) => this.#distance(waiting, slot, now))
+    const next = this.#queue.size === 0 ? undefined : this.#next(slot, now)
     if (next !== undefined) {
-      const { home } = next
-      if (home !== undefined && this.#slots.mayMove(home, slot, now)) this.#slots.move(home, slot)
       this.#hold(slot, next.tenantId, now)
       this.#tellAcquired(connection, next.tenantId, now - next.since)
       next.serve(connection)
@@ -227,10 +222,18 @@ export class ConnectionPool implements Claimant {
     else this.#slots.enter(slot, 'idle', now)
   }
 
-  #distance(waiting: WaitingStatement, slot: Slot, now: number): number {
-    const distance = waiting.distance(slot, now)
-    if (distance < Infinity || waiting.home === undefined) return distance
-    return this.#slots.mayMove(waiting.home, slot, now) ? 3 : Infinity
+  #next(slot: Slot, now: number): WaitingStatement | undefined {
+    const isSpacious = this.#slots.isSpacious(slot, now)
+    const mayMove = ({ home }: WaitingStatement): boolean =>
+      isSpacious && home !== undefined && this.#slots.isCrowded(home, now)
+    const next = this.#queue.next(this.total, (waiting) => {
+      const distance = waiting.distance(slot, now)
+      return distance === Infinity && mayMove(waiting) ? 3 : distance
+    })
+    if (next?.home === undefined) return next
+    if (mayMove(next)) this.#slots.move(next.home, slot)
+    this.#slots.meet(next.home, slot)
+    return next
   }
 
   /** Gives those that have lost patience the connections that rest. */

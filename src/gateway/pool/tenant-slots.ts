@@ -51,7 +51,15 @@ export function welcomeTenants({ tenants }: Slot): number {
 
 /** A tenant's home, which may change. */
 export interface Residence {
+  readonly tenantId: string
   slot: Slot
+  /** Where it was ever served. Few, so that this is faster to look through than what each connection has met. */
+  readonly known: Slot[]
+}
+
+/** Whether a slot's connection has the tenant's catalog entries in memory. */
+export function isKnown({ tenantId, known }: Residence, slot: Slot): boolean {
+  return known.includes(slot) && slot.connection?.hasTouched(tenantId) === true
 }
 
 /** Its connection has met as many tenants as are welcome. */
@@ -105,12 +113,17 @@ export class TenantSlots {
     slot.since = now
   }
 
+  /** Whether tenants may move here. */
+  isSpacious(slot: Slot, now: number): boolean {
+    return loadOf(slot, now) < SPACIOUS && !isFull(slot)
+  }
+
   /**
-   * Whether a tenant is better off here than at home. It costs the new backend some 12 ms once (FINDINGS 22), so that it
-   * is worth it only while others would have to wait at the old home for good.
+   * Whether a tenant is better off on a spacious connection. It costs the new backend some 12 ms once (FINDINGS 22), so
+   * that it is worth it only while others would have to wait at the old home for good.
    */
-  mayMove(home: Residence, slot: Slot, now: number): boolean {
-    return !isFull(slot) && loadOf(home.slot, now) > CROWDED && loadOf(slot, now) < SPACIOUS
+  isCrowded(home: Residence, now: number): boolean {
+    return loadOf(home.slot, now) > CROWDED
   }
 
   /** What the tenant's old home knows of it stays there: the tenant may be served by both. */
@@ -118,6 +131,11 @@ export class TenantSlots {
     home.slot.tenants -= 1
     slot.tenants += 1
     home.slot = slot
+  }
+
+  /** The tenant is served here, and will find its catalog entries here again. */
+  meet({ known }: Residence, slot: Slot): void {
+    if (!known.includes(slot)) known.push(slot)
   }
 
   /** Where a tenant is at home; a new one settles where there are fewest. Central work ('') has no home. */
@@ -128,7 +146,7 @@ export class TenantSlots {
     const slot = this.#emptiest(takesIn) ?? this.#emptiest()
     if (slot === undefined) return undefined
     slot.tenants += 1
-    const home = { slot }
+    const home = { tenantId, slot, known: [] }
     this.#homes.set(tenantId, home)
     return home
   }

@@ -1,7 +1,7 @@
 /** A statement that waits for a connection. */
 import type { Connection } from '../connection/connection.ts'
 import type { Waiter } from './fair-queue.ts'
-import { isFull, type Residence, type Slot } from './tenant-slots.ts'
+import { isFull, isKnown, type Residence, type Slot } from './tenant-slots.ts'
 
 /**
  * A tenant that a backend meets first costs it some 12 ms (FINDINGS 22), so that waiting for the home pays; but not
@@ -36,9 +36,9 @@ export class WaitingStatement implements Waiter {
 
   /** How little a free connection suits it: the home least, then one that knows it; Infinity while it is patient. */
   distance(slot: Slot, now: number): number {
-    const { home, tenantId } = this
+    const { home } = this
     if (home?.slot === slot) return 0
-    if (home === undefined || slot.connection?.hasTouched(tenantId) === true) return 1
+    if (home === undefined || isKnown(home, slot)) return 1
     const { slowHolderMs, longestMs } = isFull(slot) ? PATIENCE_WITH_FULL : PATIENCE
     const behindSlowHolder = home.slot.state === 'busy' && now - home.slot.since > slowHolderMs
     return behindSlowHolder || now - this.since > longestMs ? 2 : Infinity
