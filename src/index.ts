@@ -1,6 +1,7 @@
 /** The public entry: everything an application imports from 'tenantry'. */
 export { createControlPlane } from './control-plane.ts'
 export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export type { CacheKeyPart } from './core/cache-key.ts'
 export { defineConfig } from './core/config.ts'
 export type {
   ConnectionOptions,
@@ -9,6 +10,7 @@ export type {
   Seed,
   TenantryConfig,
 } from './core/config.ts'
+export type { RunOptions } from './core/context.ts'
 export type { Queryable, Rows } from './core/database.ts'
 export { ERRORS, TenantryError } from './core/errors.ts'
 export type { ErrorCode, ErrorDefinition } from './core/errors.ts'

@@ -4,7 +4,8 @@ import { TenantCache } from './catalog/tenant-cache.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
 import { findTenant } from './catalog/tenant-store.ts'
 import type { Queryable, Rows } from './core/database.ts'
-import { createContext, type TenantContext } from './core/context.ts'
+import { cacheKey, type CacheKeyPart } from './core/cache-key.ts'
+import { createContext, type RunOptions, type TenantContext } from './core/context.ts'
 import { TenantryError } from './core/errors.ts'
 import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
 import type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
@@ -39,20 +40,28 @@ export interface Tenancy extends TenantRuntime {
   readonly closing: boolean
   /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
   readonly pool: GatewayPool
-  /** A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. */
+  /**
+   * A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. The
+   * context's signal does not stop it: what is written here (audit, usage) is not for the client who left.
+   */
   readonly central: GatewayPool
   /** A `pg.Pool` for one tenant, named by id, key or record, whatever the context is. */
   poolFor(tenant: string | Tenant): GatewayPool
   /** Connects and checks that the login is safe; without it, the first statement does. @throws TNY005 to TNY007, TNY202 */
   ready(): Promise<void>
-  /** Runs `fn` for a tenant. @throws TNY209 where it does not exist, TNY211 where it is not active. */
-  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>): Promise<T>
+  /**
+   * Runs `fn` for a tenant; `{ signal }` stops its statements.
+   * @throws TNY209 where the tenant does not exist, TNY211 where it is not active.
+   */
+  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>, options?: RunOptions): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
   bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
   /** The tenant of the context. @throws TNY201 */
   requireTenant(): Tenant
   /** The tenant of the context, or `undefined`. */
   findTenant(): Tenant | undefined
+  /** A key for caches and data loaders that no other tenant and no other parts have (A4). @throws TNY201, TypeError */
+  cacheKey(...parts: CacheKeyPart[]): string
   /** One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. */
   transaction<T>(fn: (client: GatewayClient) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**
@@ -105,7 +114,11 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     query: <R>(text: string, values?: readonly unknown[]) =>
       gateway.single(CENTRAL, { text, values }) as Promise<unknown> as Promise<Rows<R>>,
   }
-  const central = new GatewayPool(gateway, { current: () => CENTRAL, central: CENTRAL })
+  const central = new GatewayPool(gateway, {
+    current: () => CENTRAL,
+    signal: () => undefined,
+    central: CENTRAL,
+  })
 
   const listener = new Listener({
     config:
@@ -173,7 +186,8 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     const tenant = context.find()
     return tenant === undefined ? undefined : principalOf(tenant)
   }
-  const tenantPool = new GatewayPool(gateway, { current: ofContext, central: CENTRAL })
+  const { signal } = context
+  const tenantPool = new GatewayPool(gateway, { current: ofContext, signal, central: CENTRAL })
 
   return {
     directory,
@@ -186,15 +200,16 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     ready,
     poolFor(tenant) {
       const principal = principalOf(tenant)
-      return new GatewayPool(gateway, { current: () => principal, central: CENTRAL })
+      return new GatewayPool(gateway, { current: () => principal, signal, central: CENTRAL })
     },
-    async run(tenant, fn) {
+    async run(tenant, fn, runOptions) {
       const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
-      return context.run(served, () => fn(served))
+      return context.run(served, () => fn(served), runOptions)
     },
     bind: (fn) => context.bind(fn),
     requireTenant: () => context.require(),
     findTenant: () => context.find(),
+    cacheKey: (...parts) => cacheKey(context.require().id, parts),
     async transaction(fn, transactionOptions) {
       return transact(await tenantPool.connect(), fn, transactionOptions)
     },
@@ -209,7 +224,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
       }
       const principal = ofContext()
       if (principal === undefined) throw new TenantryError('TNY201')
-      return withSession(parts, principal, fn)
+      return withSession(parts, principal, fn, signal)
     },
     on: (name, listen) => events.on(name, listen),
     async health() {

@@ -186,6 +186,11 @@ export const ERRORS = {
     message: 'The service is closing.',
     hint: 'Try again in a moment.',
   },
+  TNY107: {
+    status: 499,
+    message: 'The client left before its request was answered.',
+    hint: 'Nothing failed; nobody reads an answer. Leave abortOnDisconnect off where the work must go on.',
+  },
 
   TNY201: {
     status: 500,

@@ -5,8 +5,9 @@ import type { TenantRuntime } from '../core/runtime.ts'
 import type { Tenant } from '../core/tenant.ts'
 import { createAdmission } from './admission.ts'
 import type { AdmissionOptions } from './admission.ts'
-import { problemOf } from './problem.ts'
+import { problemOf, tenantryCause } from './problem.ts'
 import { reportToStderr } from './report.ts'
+import { requestSignal } from './request-signal.ts'
 
 export type { AdmissionOptions } from './admission.ts'
 export { drainOnSignal } from './drain.ts'
@@ -23,6 +24,15 @@ declare global {
   }
 }
 
+/** What `tenantMiddleware` may be told. */
+export interface TenantMiddlewareOptions extends AdmissionOptions<Request> {
+  /**
+   * Whether a request's statements stop (TNY107) when its client leaves before the answer was finished. Off by default:
+   * with Node a request goes on then, and a POST whose client lost its network has had its effect.
+   */
+  readonly abortOnDisconnect?: boolean
+}
+
 /**
  * Finds the tenant of each request and runs everything behind it in that tenant's context: body parsers, handlers
  * and what they await. Refusals go to `next(error)`; `problemHandler()` answers them.
@@ -32,10 +42,10 @@ declare global {
  * @example
  * app.use(tenantMiddleware(tenancy, { resolve: subdomain({ root: 'example.com' }), except: ['/healthz'] }))
  */
-export function tenantMiddleware(tenancy: TenantRuntime, options: AdmissionOptions<Request>): RequestHandler {
+export function tenantMiddleware(tenancy: TenantRuntime, options: TenantMiddlewareOptions): RequestHandler {
   const admit = createAdmission(tenancy, options)
 
-  return async (req, _res, next) => {
+  return async (req, res, next) => {
     const { originalUrl: target, rawHeaders } = req
     let tenant
     try {
@@ -47,7 +57,8 @@ export function tenantMiddleware(tenancy: TenantRuntime, options: AdmissionOptio
     req.tenant = tenant
     req.tenantId = tenant?.id
     if (tenant === undefined) tenancy.context.exit(next)
-    else tenancy.context.run(tenant, next)
+    else if (options.abortOnDisconnect !== true) tenancy.context.run(tenant, next)
+    else tenancy.context.run(tenant, next, { signal: requestSignal(res) })
   }
 }
 
@@ -91,6 +102,8 @@ export function problemHandler(options: ProblemHandlerOptions = {}): [RequestHan
 
   // Express knows error handlers by their four parameters.
   const onFailure: ErrorRequestHandler = (error: unknown, req, res, _next) => {
+    // Nobody reads an answer, and nothing failed.
+    if (tenantryCause(error)?.code === 'TNY107') return
     if (res.headersSent) {
       // Half an answer is out: only a broken connection tells the client that the rest is missing.
       req.socket.destroy()

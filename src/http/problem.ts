@@ -34,8 +34,9 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof TenantryError) return tenantryProblem(error)
   const status = httpStatus(error)
   if (status !== undefined) return problem(status, exposed(error, status), httpHeaders(error))
-  const cause = unavailableCause(error)
-  return cause === undefined ? problem(500) : tenantryProblem(cause)
+  const cause = tenantryCause(error)
+  // A database that is away stays a 503 when an ORM has wrapped the error.
+  return cause?.status === 503 ? tenantryProblem(cause) : problem(500)
 }
 
 function tenantryProblem(error: TenantryError): Problem {
@@ -99,11 +100,11 @@ function httpHeaders(error: unknown): Record<string, string> {
   )
 }
 
-/** A database that is away stays a 503 when an ORM has wrapped the error. */
-function unavailableCause(error: unknown): TenantryError | undefined {
-  let cause = property(error, 'cause')
-  for (let depth = 0; depth < MAX_CAUSES && cause !== undefined; depth += 1) {
-    if (cause instanceof TenantryError) return cause.status === 503 ? cause : undefined
+/** The first of our own among an error and its causes: ORMs wrap what they get. */
+export function tenantryCause(error: unknown): TenantryError | undefined {
+  let cause = error
+  for (let depth = 0; depth <= MAX_CAUSES && cause !== undefined; depth += 1) {
+    if (cause instanceof TenantryError) return cause
     cause = property(cause, 'cause')
   }
   return undefined

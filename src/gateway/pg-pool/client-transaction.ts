@@ -4,7 +4,9 @@ import { TenantryError } from '../../core/errors.ts'
 import type { Handling } from '../../core/guard.ts'
 import type { Connection, TransactionStatus } from '../connection/connection.ts'
 import type { StatementConfig } from '../connection/flight.ts'
+import { abortReason } from '../connection/statement-cancel.ts'
 import type { Gateway, Principal } from '../gateway.ts'
+import { heeding } from './query-arguments.ts'
 import type { Submission } from './submission.ts'
 
 /** A transaction that was begun but not yet sent, or is open on a connection. */
@@ -18,6 +20,9 @@ type Transaction =
 const NONE: Transaction = { state: 'none' }
 /** Sent with BEGIN and the context where what follows cannot travel with them. */
 const NOTHING: StatementConfig = { text: '' }
+
+/** What a context's signal never stops: a transaction ends in order, and BEGIN sends nothing. */
+const UNSTOPPED: ReadonlySet<Handling> = new Set<Handling>(['begin', 'commit', 'rollback'])
 
 /** How many milliseconds a client that was released inside a transaction has for its ROLLBACK. */
 const ROLLBACK_MS = 5_000
@@ -48,10 +53,16 @@ export class ClientTransaction {
     return this.#gateway.check(text, this.#principal)
   }
 
-  /** Runs one statement where it belongs. @throws what the guard or the server says, TNY210 for COPY as a text */
-  async run(statement: StatementConfig): Promise<pg.QueryResult> {
-    const handling = await this.#check(statement.text)
+  /**
+   * Runs one statement where it belongs.
+   * @param contextSignal for a statement that brings none, unless it ends a transaction.
+   * @throws what the guard or the server says, TNY210 for COPY as a text
+   */
+  async run(given: StatementConfig, contextSignal?: AbortSignal): Promise<pg.QueryResult> {
+    const handling = await this.#check(given.text)
     if (handling === 'copy-in' || handling === 'copy-out') throw unsupportedCopy()
+    const statement = UNSTOPPED.has(handling) ? given : heeding(given, contextSignal)
+    if (statement !== given) await this.#requireWanted(contextSignal)
     const transaction = this.#transaction
     if (transaction.state === 'open')
       return this.#follow(transaction.connection, statement, handling === 'commit')
@@ -71,6 +82,24 @@ export class ClientTransaction {
         if (transaction.state === 'begun') return this.#open(transaction.before, statement)
         return handling === 'call' ? this.#alone(statement) : this.#gateway.single(this.#principal, statement)
     }
+  }
+
+  /**
+   * What is refused for its context's sake must not be missing from a transaction that is then committed: that ends here.
+   * @throws the signal's reason where it was aborted.
+   */
+  async #requireWanted(contextSignal: AbortSignal | undefined): Promise<void> {
+    if (contextSignal?.aborted !== true) return
+    const error = abortReason(contextSignal)
+    await this.#abandon(error)
+    throw error
+  }
+
+  async #abandon(error: unknown): Promise<void> {
+    const { state } = this.#transaction
+    if (state !== 'open' && state !== 'begun') return
+    await this.leave(false)
+    this.#transaction = { state: 'lost', error }
   }
 
   async #open(before: readonly string[], statement: StatementConfig): Promise<pg.QueryResult> {
@@ -114,17 +143,27 @@ export class ClientTransaction {
     }
   }
 
-  /** A Submittable's turn: in the transaction that is open, or in one that ends with it. Never rejects. */
-  async carry(submission: Submission, notice: (notice: unknown) => void): Promise<void> {
+  /**
+   * A Submittable's turn: in the transaction that is open, or in one that ends with it. Never rejects. A round trip that
+   * is under way is not cancelled as `contextSignal` is aborted; no other follows.
+   */
+  async carry(
+    submission: Submission,
+    notice: (notice: unknown) => void,
+    contextSignal?: AbortSignal,
+  ): Promise<void> {
     const alone = this.#transaction.state === 'none'
     let held: Connection | undefined
+    const onAbort = (): void => contextSignal && submission.giveUp(abortReason(contextSignal))
+    contextSignal?.addEventListener('abort', onAbort)
     try {
       await submission.run({
         alone,
         check: (text) => this.#check(text),
         notice,
         exchange: async (part) => {
-          const connection = await this.#enter()
+          if (contextSignal?.aborted === true) throw abortReason(contextSignal)
+          const connection = await this.#enter(contextSignal)
           held = connection
           // A cursor that rests would never hear of it.
           connection.whenLost = (error) => submission.giveUp(error)
@@ -142,6 +181,7 @@ export class ClientTransaction {
       submission.succeed()
     } catch (error) {
       if (alone) await this.leave(false)
+      else if (contextSignal?.aborted === true && held?.broken !== true) await this.#abandon(error)
       else if (held?.broken === true && this.#transaction.state === 'open') {
         // Lost between two fetches: a COMMIT that follows was never sent, and its outcome is known.
         this.#lose(error)
@@ -149,15 +189,17 @@ export class ClientTransaction {
       }
       submission.fail(error)
     } finally {
+      contextSignal?.removeEventListener('abort', onAbort)
       if (held !== undefined) held.whenLost = undefined
     }
   }
 
   /** The connection of the transaction, which begins now if it has not. */
-  async #enter(): Promise<Connection> {
+  async #enter(signal: AbortSignal | undefined): Promise<Connection> {
     const { state } = this.#transaction
     if (state === 'none' || state === 'begun') {
-      await this.#open(this.#transaction.state === 'begun' ? this.#transaction.before : ['begin'], NOTHING)
+      const before = this.#transaction.state === 'begun' ? this.#transaction.before : ['begin']
+      await this.#open(before, heeding(NOTHING, signal))
     }
     const transaction = this.#transaction
     if (transaction.state === 'open') return transaction.connection

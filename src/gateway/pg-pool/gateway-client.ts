@@ -17,6 +17,7 @@ import type { SubmittedQuery } from './submittable.ts'
 export class GatewayClient extends EventEmitter implements pg.PoolClient {
   readonly #transaction: ClientTransaction
   readonly #onRelease: (error: Error | boolean | undefined) => void
+  readonly #contextSignal: () => AbortSignal | undefined
   #released = false
   /** Statements run one after the other, as on a real client. */
   #queue: Promise<unknown> = Promise.resolve()
@@ -29,14 +30,19 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   readonly ssl: boolean = false
   readonly pipeline: boolean = false
 
-  /** @param onRelease called once, with what `release` was given. */
+  /**
+   * @param onRelease called once, with what `release` was given.
+   * @param contextSignal asked in the moment of each call, for statements that bring no signal.
+   */
   constructor(
     gateway: Gateway,
     principal: Principal,
     onRelease: (error: Error | boolean | undefined) => void = () => undefined,
+    contextSignal: () => AbortSignal | undefined = () => undefined,
   ) {
     super()
     this.#onRelease = onRelease
+    this.#contextSignal = contextSignal
     this.#transaction = new ClientTransaction(gateway, principal, (error) => {
       // With node-postgres nobody listening would end the process; here the statement's own error says it.
       if (this.listenerCount('error') > 0) this.emit('error', error)
@@ -61,10 +67,11 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   submit(query: SubmittedQuery): Promise<void> {
     if (this.#released) throw new TenantryError('TNY207')
     if (query._result !== undefined && this.#types !== undefined) query._result._types ??= this.#types
+    const signal = this.#contextSignal()
     const submission = new Submission(query)
     this.#submissions.add(submission)
     const turn = this.#queue.then(() =>
-      this.#transaction.carry(submission, (notice) => void this.emit('notice', notice)),
+      this.#transaction.carry(submission, (notice) => void this.emit('notice', notice), signal),
     )
     this.#queue = turn.then(() => this.#submissions.delete(submission))
     return turn
@@ -142,12 +149,13 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   async #enqueue(statement: StatementConfig): Promise<pg.QueryResult> {
     // A caller that forgot to await is told at once, not after the queue (A3).
     if (this.#released) throw new TenantryError('TNY207')
+    const signal = this.#contextSignal()
     const heard = {
       ...statement,
       types: statement.types ?? this.#types,
       onNotice: (notice: unknown) => void this.emit('notice', notice),
     }
-    const turn = this.#queue.then(() => this.#transaction.run(heard))
+    const turn = this.#queue.then(() => this.#transaction.run(heard, signal))
     this.#queue = turn.catch(() => undefined)
     return turn
   }

@@ -6,12 +6,14 @@ import type { StatementConfig } from '../connection/flight.ts'
 import type { Gateway, Principal } from '../gateway.ts'
 import { unsupportedCopy } from './client-transaction.ts'
 import { GatewayClient } from './gateway-client.ts'
-import { answer, type Callback, type GatewayQuery, readQueryArguments } from './query-arguments.ts'
+import { answer, type Callback, type GatewayQuery, heeding, readQueryArguments } from './query-arguments.ts'
 
 /** How a pool learns whom a call is for. */
 export interface PrincipalSource {
   /** Asked in the moment of the call, never later in a callback (A1). `undefined`: no tenant in the context. */
   current(): Principal | undefined
+  /** Asked in the same moment: the signal of the context, for statements that bring none. */
+  signal(): AbortSignal | undefined
   /** Serves the few statements that ORMs send before there is a tenant. */
   readonly central: Principal
 }
@@ -75,7 +77,7 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
       void client.submit(read.submitted).then(() => client.release())
       return read.submitted
     }
-    return answer(this.#query(principal, read.statement), read.callback)
+    return answer(this.#query(principal, read.statement, this.#source.signal()), read.callback)
   }) as GatewayQuery
 
   /** A client, for transactions. Take it, use it, release it. */
@@ -97,7 +99,12 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     return answer(Promise.resolve(), callback)
   }
 
-  async #query(principal: Principal | undefined, statement: StatementConfig): Promise<pg.QueryResult> {
+  async #query(
+    principal: Principal | undefined,
+    given: StatementConfig,
+    signal: AbortSignal | undefined,
+  ): Promise<pg.QueryResult> {
+    const statement = heeding(given, signal)
     if (this.ended) throw new TenantryError('TNY208')
     if (!this.#gateway.isReady) await this.#gateway.ready()
     const whom = principal ?? this.#withoutTenant(statement.text)
@@ -131,7 +138,7 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   #connect(principal: Principal | undefined, onRelease?: (error?: Error | boolean) => void): GatewayClient {
     if (this.ended) throw new TenantryError('TNY208')
     if (principal === undefined) throw new TenantryError('TNY201')
-    return new GatewayClient(this.#gateway, principal, onRelease)
+    return new GatewayClient(this.#gateway, principal, onRelease, () => this.#source.signal())
   }
 
   #handOver(principal: Principal | undefined): GatewayClient {

@@ -71,6 +71,11 @@ export function readQueryArguments(args: unknown[]): QueryArguments {
   return { statement, callback: callback ?? config.callback }
 }
 
+/** The statement, with the signal of the context that it was made in unless it brings one of its own. */
+export function heeding(statement: StatementConfig, signal: AbortSignal | undefined): StatementConfig {
+  return signal === undefined || statement.signal !== undefined ? statement : { ...statement, signal }
+}
+
 /** Answers by the callback where there is one, as node-postgres does, else by the promise. */
 export function answer<T>(promise: Promise<T>, callback: Callback<T> | undefined): Promise<T> | undefined {
   if (callback === undefined) return promise

@@ -14,9 +14,11 @@ export async function withSession<T>(
   parts: GatewayParts,
   principal: Principal,
   fn: (client: GatewayClient) => Promise<T>,
+  contextSignal: () => AbortSignal | undefined,
 ): Promise<T> {
   const pinned = new PinnedConnection(parts.pool)
-  const client = new GatewayClient(new Gateway({ ...parts, pool: pinned }), principal)
+  const gateway = new Gateway({ ...parts, pool: pinned })
+  const client = new GatewayClient(gateway, principal, undefined, contextSignal)
   try {
     return await fn(client)
   } finally {
