@@ -76,6 +76,22 @@ test('S23: the same text for two tenants on one connection gives each its own ro
   }
 })
 
+test('S23: a central transaction is nobody’s, whoever had the connection before: it names nothing for a tenant', async () => {
+  const tenancy = world.open({ max: 1 })
+  const flights: (string | undefined)[] = []
+  tenancy.on('flight:done', ({ tenantId }) => flights.push(tenantId))
+  const acme = tenancy.poolFor('acme')
+  for (let n = 0; n < 3; n += 1) await acme.query('select $1::int as n', [n])
+  flights.length = 0
+  const client = await tenancy.central.connect()
+  await client.query('begin')
+  // The type of the parameter is that of the statement that was parsed first, and would be acme's from now on.
+  for (let n = 0; n < 3; n += 1) await client.query('select $1 || $2 as joined', ['a', 'b'])
+  await client.query('commit')
+  client.release()
+  expect(flights).toEqual([undefined, undefined, undefined, undefined])
+})
+
 test('from the third time on a statement is sent without being parsed', async () => {
   const tenancy = world.open({ connection: wire.url, direct: world.db.appUrl, max: 1 })
   const pool = tenancy.poolFor('acme')

@@ -60,8 +60,6 @@ const GRACE_MS = { least: 500, most: 5_000 }
 
 /** A connection that belongs to nobody for longer than a statement or a transaction. */
 export class Connection {
-  /** The tenant that it served last: its catalog caches are warm for that one. */
-  lastTenantId: string | undefined
   readonly openedAt = performance.now()
   /** Once true, it must not be used again. */
   broken = false
@@ -81,6 +79,8 @@ export class Connection {
   #underWay: Flight | Exchange | undefined
   #settle: (() => void) | undefined
   #lost: Error | undefined
+  /** Of the flight before: whose transaction is open. */
+  #tenantId: string | undefined
   #timeLimitMs = 0
   /** The transaction has set a time limit of its own, which ours must not undercut. */
   #ownTimeLimit = false
@@ -206,15 +206,14 @@ export class Connection {
 
   /** Whose transaction or statement this is: the one bound now, or bound before and still open. */
   #enter(binding: Binding | undefined): string | undefined {
-    if (binding === undefined) {
-      if (this.#status !== 'I') return this.lastTenantId
+    if (binding !== undefined) {
+      this.#timeLimitMs = Number(binding.statementTimeout)
+      this.#touched.add(binding.tenantId)
+    } else {
+      if (this.#status !== 'I') return this.#tenantId
       this.#timeLimitMs = this.#settings.statementTimeoutMs
-      return undefined
     }
-    this.lastTenantId = binding.tenantId
-    this.#timeLimitMs = Number(binding.statementTimeout)
-    this.#touched.add(binding.tenantId)
-    return binding.tenantId
+    return (this.#tenantId = binding?.tenantId)
   }
 
   /**
