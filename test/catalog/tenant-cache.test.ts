@@ -45,7 +45,7 @@ test('I8: before that, the database refuses: the cache alone would go on serving
   // A process that has not heard: it still believes that the tenant is active.
   const stale = await tenancy.run('acme', (tenant) => tenant)
   await world.plane.tenants.suspend('acme')
-  tenancy.directory.find = () => Promise.resolve(stale)
+  Object.assign(tenancy.directory, { find: () => Promise.resolve(stale), locate: () => stale })
   await expect(tenancy.poolFor(stale).query('select 1')).rejects.toMatchObject({ code: 'TNY211' })
   await world.plane.tenants.resume('acme')
   await expect(tenancy.poolFor(stale).query('select 1')).resolves.toBeDefined()
