@@ -9,7 +9,7 @@ const LAYERS = [
   ['sql'],
   ['gateway'],
   ['resolve', 'isolation', 'catalog'],
-  ['lifecycle', 'migrate', 'snapshot', 'limits', 'audit', 'inspect'],
+  ['lifecycle', 'migrate', 'prove', 'snapshot', 'limits', 'audit', 'inspect'],
   ['http', 'orm'],
   ['cli', 'admin'],
 ]

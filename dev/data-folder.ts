@@ -106,6 +106,8 @@ export interface CreateOptions {
   readonly dir: string
   readonly cluster: string
   readonly log: string
+  /** Of PostgreSQL, as in 18. */
+  readonly major: string
   /** The folder of `initdb`. */
   readonly bin: string
   readonly account: Account | undefined
@@ -113,14 +115,15 @@ export interface CreateOptions {
 
 /** Makes a cluster beside its place and renames it when it is whole: a start never meets half of one. */
 export async function createCluster(options: CreateOptions): Promise<DataFolder> {
-  const { dir, cluster, log, bin, account } = options
+  const { dir, cluster, log, major, bin, account } = options
   const password = randomBytes(24).toString('base64url')
   const stage = `${cluster}.new-${randomBytes(6).toString('hex')}`
   const data = dataOf(stage)
   const passwordFile = join(stage, 'password')
   try {
     fs.mkdirSync(data, { recursive: true, mode: 0o700 })
-    fs.chmodSync(stage, 0o700)
+    // Before 16 PostgreSQL's programs step aside while they look for themselves, and come back here by name.
+    fs.chmodSync(stage, Number(major) >= 16 ? 0o700 : 0o711)
     fs.writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 })
     if (account !== undefined) handOver(stage, account)
     const where = dataArgument(data, account)
@@ -129,7 +132,9 @@ export async function createCluster(options: CreateOptions): Promise<DataFolder>
       args: [
         ...['-D', where, `--pwfile=${where === data ? passwordFile : `${where}/../password`}`],
         ...['--username=postgres', '--auth=scram-sha-256', '--encoding=UTF8', '--text-search-config=english'],
-        ...['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+        '--locale=C',
+        // Before 17 there is none: letters beyond ASCII have no upper and lower case there.
+        ...(Number(major) >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
         // Cleaning is done here: a full disk must still be full when the cause is looked for.
         ...['--no-sync', '--no-clean', '--no-instructions'],
       ],

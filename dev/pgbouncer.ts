@@ -15,7 +15,11 @@ export interface PgBouncerOptions {
   /** Connections to the server for each database and login. */
   readonly poolSize: number
   /** Default: transaction. */
-  readonly poolMode?: 'transaction' | 'session' | undefined
+  readonly poolMode?: 'transaction' | 'session' | 'statement' | undefined
+  /** More words of how it connects to the server, such as `user=postgres`. */
+  readonly server?: string | undefined
+  /** More lines of its configuration, such as `{ ignore_startup_parameters: 'options' }`. */
+  readonly settings?: Readonly<Record<string, string>> | undefined
   /** Named statements that it keeps on each server connection. Default: 0, as all versions before 1.21. */
   readonly preparedStatements?: number | undefined
 }
@@ -44,7 +48,7 @@ export async function startPgBouncer(
   writeFileSync(
     join(dir, 'pgbouncer.ini'),
     `[databases]
-* = host=127.0.0.1 port=${logins[0]?.port}
+* = host=127.0.0.1 port=${logins[0]?.port} ${options.server ?? ''}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -58,7 +62,9 @@ ${program.carriesNames ? `max_prepared_statements = ${options.preparedStatements
 max_client_conn = 500
 log_connections = 0
 log_disconnections = 0
-`,
+${Object.entries(options.settings ?? {})
+  .map(([name, value]) => `${name} = ${value}\n`)
+  .join('')}`,
   )
   const account = chooseAccount(dir)
   if (account !== undefined) handOver(dir, account)

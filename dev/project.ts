@@ -6,6 +6,7 @@ import { createControlPlane } from '../src/control-plane.ts'
 import type { AdminDatabase } from '../src/core/database.ts'
 import { createAdminDatabase } from '../src/gateway/admin-database.ts'
 import { harden } from '../src/isolation/harden.ts'
+import { newMasterKey } from '../src/isolation/master-key.ts'
 import { createLogins, withLogin } from '../src/isolation/logins.ts'
 import { quoteIdent } from '../src/sql/quote.ts'
 import { sqlState } from '../src/sql/sql-state.ts'
@@ -18,6 +19,8 @@ export interface ProjectUrls {
   /** The control plane's login, `tenantry_admin`. */
   readonly adminUrl: string
   readonly superuserUrl: string
+  /** What sealed tenants' secrets come from: as lasting as the data. */
+  readonly masterKey: string
 }
 
 /** A running server whose database is ready for migrations and tenants. */
@@ -32,10 +35,15 @@ export interface LoginPasswords {
   readonly app: string
 }
 
+/** What is kept beside the data. */
+interface ProjectSecrets extends LoginPasswords {
+  readonly masterKey: string
+}
+
 const DATABASE = 'app'
 const ADMIN = 'tenantry_admin'
 const APP = 'tenantry_app'
-const LOGINS_FILE = 'logins.json'
+const SECRETS_FILE = 'logins.json'
 
 /**
  * Starts the embedded server of `dir` and prepares its database `app`. The second start finds all of it there; the
@@ -48,13 +56,16 @@ export async function prepareEmbedded(options: EmbeddedOptions): Promise<Project
   const server = await startEmbedded(options)
   try {
     const { dir, superuserUrl } = server
+    const known = readSecrets(dir)
     const passwords = await prepareDatabase(superuserUrl, {
       database: DATABASE,
-      known: readPasswords(dir),
+      known,
       onProgress: options.onProgress,
     })
-    writePasswords(dir, passwords)
-    return { ...urlsOf(superuserUrl, passwords), server, stop: () => server.stop() }
+    const secrets = { ...passwords, masterKey: known?.masterKey ?? newMasterKey() }
+    writeSecrets(dir, secrets)
+    const { masterKey } = secrets
+    return { ...urlsOf(superuserUrl, passwords), masterKey, server, stop: () => server.stop() }
   } catch (error) {
     await server.stop()
     throw error
@@ -64,15 +75,14 @@ export async function prepareEmbedded(options: EmbeddedOptions): Promise<Project
 /** The prepared server that another process runs for this folder, or undefined. */
 export function findProjectServer(dir: string): ProjectUrls | undefined {
   const running = findEmbedded(dir)
-  const passwords = readPasswords(resolve(dir))
-  return running === undefined || passwords === undefined
-    ? undefined
-    : urlsOf(running.superuserUrl, passwords)
+  const secrets = readSecrets(resolve(dir))
+  if (running === undefined || secrets?.masterKey === undefined) return undefined
+  return { ...urlsOf(running.superuserUrl, secrets), masterKey: secrets.masterKey }
 }
 
 /** Whether this folder held a prepared database once, whether its server runs or not. */
 export function wasPrepared(dir: string): boolean {
-  return readPasswords(resolve(dir)) !== undefined
+  return readSecrets(resolve(dir)) !== undefined
 }
 
 export interface PrepareOptions {
@@ -97,6 +107,8 @@ export async function prepareDatabase(
     const fit = options.known !== undefined && (await passwordsFit(superuserUrl, database, options.known))
     if (!fit) onProgress?.(`preparing the database ${database}`)
     const { admin, app } = await createLogins(owner, { admin: ADMIN, app: APP, rotate: !fit })
+    // A folder of an earlier version has an admin without it.
+    await owner.query(`alter role ${quoteIdent(ADMIN)} createdb`)
     const passwords = {
       admin: admin.password ?? options.known?.admin ?? '',
       app: app.password ?? options.known?.app ?? '',
@@ -151,7 +163,11 @@ async function withDatabase<T>(url: string, fn: (db: AdminDatabase) => Promise<T
   }
 }
 
-function urlsOf(superuserUrl: string, passwords: LoginPasswords, database = DATABASE): ProjectUrls {
+function urlsOf(
+  superuserUrl: string,
+  passwords: LoginPasswords,
+  database = DATABASE,
+): Omit<ProjectUrls, 'masterKey'> {
   const url = inDatabase(superuserUrl, database)
   return {
     superuserUrl: url,
@@ -166,28 +182,32 @@ function inDatabase(url: string, database: string): string {
   return result.href
 }
 
-function readPasswords(dir: string): LoginPasswords | undefined {
+/** A project that was prepared by an earlier version has no master key yet. */
+function readSecrets(dir: string): (LoginPasswords & Partial<ProjectSecrets>) | undefined {
   let value: unknown
   try {
-    value = JSON.parse(readFileSync(join(dir, LOGINS_FILE), 'utf8'))
+    value = JSON.parse(readFileSync(join(dir, SECRETS_FILE), 'utf8'))
   } catch {
     return undefined
   }
   if (typeof value !== 'object' || value === null || !('admin' in value) || !('app' in value))
     return undefined
   const { admin, app } = value
-  return typeof admin === 'string' && typeof app === 'string' ? { admin, app } : undefined
+  if (typeof admin !== 'string' || typeof app !== 'string') return undefined
+  const masterKey = 'masterKey' in value ? value.masterKey : undefined
+  return typeof masterKey === 'string' ? { admin, app, masterKey } : { admin, app }
 }
 
 /** In one step, so that a reader never sees half of it; readable for this user alone. */
-function writePasswords(dir: string, passwords: LoginPasswords): void {
-  const known = readPasswords(dir)
-  if (known?.admin === passwords.admin && known.app === passwords.app) return
+function writeSecrets(dir: string, secrets: ProjectSecrets): void {
+  const known = readSecrets(dir)
+  const { admin, app, masterKey } = secrets
+  if (known?.admin === admin && known.app === app && known.masterKey === masterKey) return
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const draft = join(dir, `${LOGINS_FILE}.${randomBytes(6).toString('hex')}`)
+  const draft = join(dir, `${SECRETS_FILE}.${randomBytes(6).toString('hex')}`)
   try {
-    writeFileSync(draft, `${JSON.stringify(passwords)}\n`, { mode: 0o600 })
-    renameSync(draft, join(dir, LOGINS_FILE))
+    writeFileSync(draft, `${JSON.stringify(secrets)}\n`, { mode: 0o600 })
+    renameSync(draft, join(dir, SECRETS_FILE))
   } finally {
     rmSync(draft, { force: true })
   }

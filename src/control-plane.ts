@@ -8,6 +8,8 @@ import type { ConnectionSpec, MigrationFolders, Seed } from './core/config.ts'
 import type { AdminDatabase } from './core/database.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
 import { ensureGroups } from './isolation/logins.ts'
+import { createKeyring } from './isolation/master-key.ts'
+import { createSecretAdministration, type SecretAdministration } from './lifecycle/rotate-secrets.ts'
 import { createTenantAdministration, type TenantAdministration } from './lifecycle/tenant-administration.ts'
 import { createMigrations, type Migrations } from './migrate/fleet.ts'
 
@@ -20,6 +22,8 @@ export interface ControlPlaneOptions {
   readonly seed?: Seed | string
   /** The application's login; what the catalog says by default, else `tenantry_app`. */
   readonly runtimeLogin?: string
+  /** As for `createTenancy`: needed to make sealed tenants. `TENANTRY_MASTER_KEY` by default. */
+  readonly masterKey?: string | readonly string[] | undefined
   /** Connections at most; each operation at work holds one. 4 by default. */
   readonly max?: number
 }
@@ -35,6 +39,7 @@ export interface ControlPlane {
   ): Promise<{ readonly applied: readonly string[] }>
   readonly tenants: TenantAdministration
   readonly migrate: Pick<Migrations, 'up' | 'status'>
+  readonly secrets: SecretAdministration
   readonly operations: {
     /** Work that ended early: run its command again to complete it. The oldest first. */
     unfinished(): Promise<Operation[]>
@@ -95,6 +100,10 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
       status: async () => (await installed()).migrations.status(),
     },
+    secrets: {
+      status: async () => (await installed()).secrets.status(),
+      rotate: async (rotateOptions) => (await installed()).secrets.rotate(rotateOptions),
+    },
     operations: { unfinished: async () => listUnfinished((await installed()).db) },
     async close() {
       const closing = parts
@@ -109,11 +118,18 @@ interface Parts {
   readonly db: AdminDatabase
   readonly tenants: TenantAdministration
   readonly migrations: Migrations
+  readonly secrets: SecretAdministration
 }
 
 function composeParts(options: ControlPlaneOptions): Parts {
   const db = createAdminDatabase(options.connection ?? process.env['TENANTRY_ADMIN_URL'], options.max)
   const migrations = createMigrations({ db, homes: tenantHomes(db), folders: options.migrations })
   const seed = typeof options.seed === 'string' ? resolve(options.seed) : options.seed
-  return { db, migrations, tenants: createTenantAdministration({ db, migrator: migrations, seed }) }
+  const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
+  return {
+    db,
+    migrations,
+    tenants: createTenantAdministration({ db, migrator: migrations, seed, keyring }),
+    secrets: createSecretAdministration(db, keyring),
+  }
 }

@@ -17,12 +17,22 @@ export type { ErrorCode, ErrorDefinition } from './core/errors.ts'
 export type { TenancyEvents } from './core/events.ts'
 export type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
 export { keyProblem, newKeyProblem } from './core/tenant.ts'
-export type { Home, Plan, Register, Settings, Tenant, TenantStatus } from './core/tenant.ts'
+export type {
+  Home,
+  Plan,
+  Register,
+  Settings,
+  Tenant,
+  TenantModel,
+  TenantStatus,
+  TenantTier,
+} from './core/tenant.ts'
 export type { TenantLimits } from './gateway/binding.ts'
 export type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 export type { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 export type { GatewayQuery, GatewayQueryConfig } from './gateway/pg-pool/query-arguments.ts'
 export type { IsolationLevel, TransactionOptions } from './gateway/pg-pool/transact.ts'
+export type { SecretAdministration, SecretKey, SecretRotation } from './lifecycle/rotate-secrets.ts'
 export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
 export type { MigrationReport, MigrationStatus } from './migrate/migration-report.ts'
 export { allMustAgree, firstOf } from './resolve/combine.ts'

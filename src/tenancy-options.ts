@@ -1,6 +1,7 @@
 /** The options of createTenancy, and what counts where one is left out. */
 import type { ConnectionSpec } from './core/config.ts'
 import { TenantryError } from './core/errors.ts'
+import type { GuardPolicy } from './core/guard.ts'
 import type { Tenant } from './core/tenant.ts'
 import type { TenantLimits } from './gateway/binding.ts'
 
@@ -16,6 +17,17 @@ export interface TenancyOptions {
    * the statement that enters the tenant is prepared.
    */
   readonly pooler?: 'pgbouncer' | 'pgbouncer-prepared' | undefined
+  /**
+   * The secret that sealed tenants' logins are derived from, at least 32 characters; while it is being changed, the new
+   * one and the former. Default: `TENANTRY_MASTER_KEY`, where several are separated by commas.
+   */
+  readonly masterKey?: string | readonly string[] | undefined
+  /**
+   * What the SQL guard does with a statement that a tenant may not run. `report` tells it as the event
+   * `statement:refused` and sends it all the same, unless something of it would reach the next tenant on the connection:
+   * for the weeks in which an application moves in. Default: `enforce`.
+   */
+  readonly guard?: GuardPolicy | undefined
   /** Most connections of this process, however many tenants there are. Default: 10. */
   readonly max?: number | undefined
   /** Most statements that wait for a connection at once; the next one fails with TNY214. Default: 10,000. */

@@ -2,7 +2,7 @@
 import { CATALOG_CHANNEL } from './catalog/catalog-migrations.ts'
 import { TenantCache } from './catalog/tenant-cache.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
-import { findTenant } from './catalog/tenant-store.ts'
+import { findProvenTenant } from './catalog/tenant-store.ts'
 import type { Queryable, Rows } from './core/database.ts'
 import { cacheKey, type CacheKeyPart } from './core/cache-key.ts'
 import { createContext, type RunOptions, type TenantContext } from './core/context.ts'
@@ -10,7 +10,7 @@ import { TenantryError } from './core/errors.ts'
 import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
 import type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
 import type { Tenant } from './core/tenant.ts'
-import { type Binding, bindingOf } from './gateway/binding.ts'
+import { type Binding, bindingOf, ofSharedTables } from './gateway/binding.ts'
 import { connectionConfig } from './gateway/connection/connection-config.ts'
 import { DatabasePools } from './gateway/pool/database-pools.ts'
 import { Gateway, type Principal } from './gateway/gateway.ts'
@@ -21,8 +21,12 @@ import { withSession } from './gateway/pg-pool/session.ts'
 import { RepeatedTexts } from './gateway/connection/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/pg-pool/transact.ts'
 import { createGuard } from './isolation/guard.ts'
+import { readReachingFunctions } from './isolation/reaching-functions.ts'
+import { createKeyring } from './isolation/master-key.ts'
 import { CENTRAL, type Locate, requireServed, tenantPrincipal } from './isolation/principal.ts'
 import { probeServer, requireSafeLogin } from './isolation/probe.ts'
+import { requireTransactions } from './isolation/require-transactions.ts'
+import { serverWarnings, type ServerWarning } from './isolation/server-warnings.ts'
 import { readBounds, readLimits, type TenancyOptions } from './tenancy-options.ts'
 
 /** What `health()` says. */
@@ -31,6 +35,8 @@ export interface TenancyHealth {
   /** True while catalog changes are heard; while false, each look-up asks the database. */
   readonly listening: boolean
   readonly connections: { readonly total: number; readonly idle: number; readonly waiting: number }
+  /** What the start-up check found that does not keep it from serving: known holes of the server, too many roles. */
+  readonly warnings: readonly string[]
 }
 
 /** One application's way to its tenants. */
@@ -45,9 +51,14 @@ export interface Tenancy extends TenantRuntime {
    * context's signal does not stop it: what is written here (audit, usage) is not for the client who left.
    */
   readonly central: GatewayPool
+  /**
+   * A `pg.Pool` for the tables that all tenants share, as the tenant of the context: its role, its policies, in the
+   * database of the catalog. For tenants with a database of their own the one way to them: nothing joins the two.
+   */
+  readonly shared: GatewayPool
   /** A `pg.Pool` for one tenant, named by id, key or record, whatever the context is. */
   poolFor(tenant: string | Tenant): GatewayPool
-  /** Connects and checks that the login is safe; without it, the first statement does. @throws TNY005 to TNY007, TNY202 */
+  /** Connects and checks that the login is safe; without it, the first statement does. @throws TNY005 to TNY007, TNY023, TNY202 */
   ready(): Promise<void>
   /**
    * Runs `fn` for a tenant; `{ signal }` stops its statements.
@@ -96,16 +107,18 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     connectionTimeoutMillis: bounds.waitTimeoutMs,
   }
   const events = createEvents()
+  const guard = createGuard({ policy: options.guard })
   const settings = {
     config,
     named: options.pooler === undefined,
     carried: options.pooler === 'pgbouncer-prepared',
     repeated: new RepeatedTexts(),
+    forSharedTables: (text: string) => guard.shared(text),
     events,
     statementTimeoutMs: bounds.statementTimeoutMs,
   }
   const context = createContext()
-  const guard = createGuard()
+  const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
   const pool = new DatabasePools(settings, bounds, events)
   const parts = { pool, guard, events, ready }
   const gateway = new Gateway(parts)
@@ -141,10 +154,14 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
       events.emit('listener:restored', {})
     },
   })
+  /** Beside the records and not in them: what an application answers or logs of a tenant must not hold its proof. */
+  const proofs = new WeakMap<Tenant, string>()
   const directory = new TenantCache({
     async load(ref) {
       await ready()
-      return findTenant(own, ref)
+      const found = await findProvenTenant(own, ref)
+      if (found !== undefined) proofs.set(found.tenant, found.proof)
+      return found?.tenant
     },
     isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
     max: bounds.cacheSize,
@@ -160,10 +177,16 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     })
     return checking
   }
+  let warnings: readonly ServerWarning[] = []
   async function check(): Promise<void> {
     await guard.load()
     await requireCatalog(own)
-    requireSafeLogin(await probeServer(own))
+    const facts = await probeServer(own)
+    requireSafeLogin(facts)
+    guard.deny(await readReachingFunctions(own))
+    await requireTransactions(pool)
+    warnings = serverWarnings(facts)
+    for (const warning of warnings) events.emit('server:warning', warning)
     // Without it every look-up of the first moments would ask the database.
     await listener.start()
   }
@@ -173,27 +196,40 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
   function bind(tenant: Tenant): Binding {
     const known = bindings.get(tenant)
     if (known !== undefined) return known
-    const binding = bindingOf(tenant, readLimits(options.limits?.(tenant), bounds))
+    const { id, home } = tenant
+    const password = home.keyId === undefined ? undefined : keyring.secretOf(id, home.keyId)
+    const login = password === undefined ? undefined : { user: home.role, password }
+    const credentials = { proof: proofs.get(tenant) ?? '', login }
+    const binding = bindingOf(tenant, readLimits(options.limits?.(tenant), bounds), credentials)
     bindings.set(tenant, binding)
     return binding
   }
-  function principalOf(tenant: string | Tenant): Principal {
+  const sharedBindings = new WeakMap<Binding, Binding>()
+  function bindShared(tenant: Tenant): Binding {
+    const own = bind(tenant)
+    const known = sharedBindings.get(own) ?? ofSharedTables(own)
+    sharedBindings.set(own, known)
+    return known
+  }
+  function principalOf(tenant: string | Tenant, how = bind): Principal {
     const ref = refOf(tenant)
     const locate: Locate = (fresh) => directory[fresh ? 'refresh' : 'locate'](ref)
-    return tenantPrincipal(labelOf(tenant), locate, bind, typeof tenant === 'string' ? undefined : tenant.id)
+    return tenantPrincipal(labelOf(tenant), locate, how, typeof tenant === 'string' ? undefined : tenant.id)
   }
-  function ofContext(): Principal | undefined {
+  function ofContext(how = bind): Principal | undefined {
     const tenant = context.find()
-    return tenant === undefined ? undefined : principalOf(tenant)
+    return tenant === undefined ? undefined : principalOf(tenant, how)
   }
   const { signal } = context
-  const tenantPool = new GatewayPool(gateway, { current: ofContext, signal, central: CENTRAL })
+  const tenantPool = new GatewayPool(gateway, { current: () => ofContext(), signal, central: CENTRAL })
+  const shared = new GatewayPool(gateway, { current: () => ofContext(bindShared), signal, central: CENTRAL })
 
   return {
     directory,
     context,
     pool: tenantPool,
     central,
+    shared,
     get closing() {
       return closing
     },
@@ -233,7 +269,12 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
         () => false,
       )
       const { total, idle, waiting } = pool
-      return { ok, listening: listener.silence < TRUSTED_SILENCE_MS, connections: { total, idle, waiting } }
+      return {
+        ok,
+        listening: listener.silence < TRUSTED_SILENCE_MS,
+        connections: { total, idle, waiting },
+        warnings: warnings.map(({ message }) => message),
+      }
     },
     async close({ timeoutMs = 10_000 } = {}) {
       closing = true

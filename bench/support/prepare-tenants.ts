@@ -54,7 +54,7 @@ async function makeHomes(tx: Queryable, count: number): Promise<Prepared[]> {
     return {
       id: newTenantId(),
       key,
-      home: { model: 'schema', schema: `tenant_${key}`, role, ownerRole, epoch: 1 },
+      home: { model: 'schema', tier: 'guarded', schema: `tenant_${key}`, role, ownerRole, epoch: 1 },
     }
   })
 }
@@ -71,8 +71,8 @@ async function makeSchemas(tx: Queryable, batch: readonly Prepared[]): Promise<v
 
 async function record(tx: Queryable, tenants: readonly Prepared[]): Promise<void> {
   await tx.query(
-    `insert into tenantry.tenants (id, status, name, plan, settings, model, schema_name, role_name, owner_role, epoch)
-     select id, 'active', key, 'default', '{}', 'schema', schema, role, owner, 1
+    `insert into tenantry.tenants (id, status, name, plan, settings, model, tier, schema_name, role_name, owner_role, epoch)
+     select id, 'active', key, 'default', '{}', 'schema', 'guarded', schema, role, owner, 1
      from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) t (id, key, schema, role, owner)`,
     [
       tenants.map(({ id }) => id),

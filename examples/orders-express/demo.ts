@@ -10,11 +10,13 @@ import { prepareEmbedded, type ProjectServer } from '../../dev/project.ts'
 
 const USAGE = 'Usage: npm run demo [-- --reset]   (PORT=3000 by default)'
 
-/** The tenants that are there from the start; their first orders are in seed.ts. */
+/** The tenants that are there from the start, one of each kind of home; their first orders are in seed.ts. */
 const TENANTS = [
   { key: 'acme', name: 'Acme Corporation', plan: 'pro' },
   { key: 'globex', name: 'Globex', plan: 'free' },
-]
+  { key: 'initech', name: 'Initech', plan: 'free', model: 'shared' },
+  { key: 'umbrella', name: 'Umbrella Corporation', plan: 'enterprise', model: 'database' },
+] as const
 
 /** The command line or the environment is wrong. */
 class Misuse extends Error {}
@@ -44,6 +46,7 @@ async function demo(port: number, reset: boolean): Promise<void> {
 async function serve(port: number, database: ProjectServer): Promise<void> {
   process.env['DATABASE_URL'] = database.appUrl
   process.env['TENANTRY_ADMIN_URL'] = database.adminUrl
+  process.env['TENANTRY_MASTER_KEY'] = database.masterKey
   // Only now: the backend reads its connections from the environment, as it would in production.
   const { app, controlPlane, tenancy } = await import('./app.ts')
   await prepareTenants(controlPlane)
@@ -84,19 +87,22 @@ async function prepareTenants(controlPlane: ControlPlane): Promise<void> {
 
 async function printTenants(controlPlane: ControlPlane, port: number): Promise<void> {
   const tenants = await controlPlane.tenants.list({ status: 'active', limit: 10 })
-  const rows = tenants.map(({ key, name, plan }) => [
+  const rows = tenants.map(({ key, name, plan, home }) => [
     key,
     name,
     plan,
+    home.model,
     `curl http://${key}.localhost:${port}/orders`,
   ])
-  const lines = [['TENANT', 'NAME', 'PLAN', 'TRY'], ...rows].map((cells) => padded(cells, [14, 22, 9, 0]))
+  const lines = [['TENANT', 'NAME', 'PLAN', 'MODEL', 'TRY'], ...rows].map((cells) =>
+    padded(cells, [14, 22, 12, 10, 0]),
+  )
   process.stdout.write(`
 ready http://localhost:${port}
 
 ${lines.join('\n')}
 
-Sign up another:  curl http://localhost:${port}/signup --json '{"key":"initech","name":"Initech"}'
+Sign up another:  curl http://localhost:${port}/signup --json '{"key":"hooli","name":"Hooli"}'
 Add an order:     curl http://acme.localhost:${port}/orders --json '{"customer":"Marvin","amount":7}'
 Ctrl-C stops it; the data stay in .tenantry until: npm run demo -- --reset
 `)

@@ -11,6 +11,14 @@ const FIRST_ORDERS: Readonly<Record<string, readonly (readonly [customer: string
     ['Hank Scorpio', 9900],
     ['Homer Simpson', 42],
   ],
+  initech: [
+    ['Milton Waddams', 7],
+    ['Bill Lumbergh', 1300],
+  ],
+  umbrella: [
+    ['Albert Wesker', 2500],
+    ['Jill Valentine', 75],
+  ],
 }
 
 export const seed: Seed = async (db, tenant) => {

@@ -1,5 +1,8 @@
 /** The catalog's own tables: every version of the schema `tenantry`, as SQL. A version that was released never changes. */
 
+import { CONTEXT_SQL } from './context-functions.ts'
+import { PROTECT_SQL } from './protect-function.ts'
+
 /** One step of the catalog's schema. */
 export interface CatalogMigration {
   readonly version: number
@@ -119,8 +122,52 @@ create trigger tell_of_change after insert or update or delete on tenantry.keys
   for each row execute function tenantry.tell_of_change();
 `
 
+const MODELS = `
+alter table tenantry.tenants
+  add column tier text check (tier in ('guarded', 'sealed')),
+  add column database_name text collate "C",
+  add column key_id text collate "C";
+update tenantry.tenants set tier = 'guarded' where status <> 'erased';
+alter table tenantry.tenants
+  drop constraint tenants_model_check,
+  drop constraint tenants_schema_name_key,
+  drop constraint tenants_role_name_key,
+  drop constraint tenants_owner_role_key,
+  drop constraint tenants_whole_or_tombstone,
+  add constraint tenants_model_check check (model in ('shared', 'schema', 'database')),
+  add constraint tenants_own_database check ((model = 'database') = (database_name is not null)),
+  add constraint tenants_whole_or_tombstone check (
+    case status
+      when 'erased' then erased_at is not null
+        and num_nonnulls(status_reason, name, plan, settings, model, tier, database_name, schema_name, role_name,
+          owner_role, key_id, epoch) = 0
+      else erased_at is null
+        and num_nulls(name, plan, settings, model, tier, schema_name, role_name, owner_role, epoch) = 0
+    end
+  );
+-- Tenants of the shared model have their schema, and unless they are sealed their role, together.
+create unique index tenants_schema_name_key on tenantry.tenants (schema_name) where model = 'schema';
+create unique index tenants_database_name_key on tenantry.tenants (database_name);
+create unique index tenants_role_name_key on tenantry.tenants (role_name) where model <> 'shared' or tier = 'sealed';
+create unique index tenants_owner_role_key on tenantry.tenants (owner_role) where model <> 'shared';
+
+create table tenantry.shared_homes (
+  schema_name text collate "C" primary key,
+  pattern_schema text collate "C" not null unique,
+  role_name text collate "C" not null unique,
+  owner_role text collate "C" not null unique,
+  created_at timestamptz not null default now()
+);
+comment on table tenantry.shared_homes is
+  'Where tenants share tables: the schema, the pattern that it is derived from, and the roles of both.';
+update tenantry.operations set steps = array_replace(steps, 'schema', 'home');
+${CONTEXT_SQL}${PROTECT_SQL}`
+
 /** In order; the version is the position. */
-export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [{ version: 1, name: 'tenants', sql: FIRST }]
+export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
+  { version: 1, name: 'tenants', sql: FIRST },
+  { version: 2, name: 'models', sql: MODELS },
+]
 
 /** The version that this code works with. */
 export const CATALOG_VERSION = CATALOG_MIGRATIONS.length

@@ -7,6 +7,9 @@ import { CATALOG_MIGRATIONS, CATALOG_VERSION } from './catalog-migrations.ts'
 import { readCatalogVersion } from './catalog-version.ts'
 import { readSettings } from './settings.ts'
 
+/** The group roles of tenants and of their objects' owners. */
+const CONTEXT_GROUPS = 'tenantry_tenants, tenantry_owners'
+
 export interface InstallOptions {
   /** The application's login; must exist. What an installed catalog says by default, else `tenantry_app`. */
   readonly runtimeLogin?: string | undefined
@@ -73,13 +76,19 @@ async function settleRuntimeLogin(tx: Queryable, wanted: string | undefined): Pr
   return login
 }
 
-/** What resolving and the start-up check read, and nothing else; shared tables of the admin are readable too. */
+/**
+ * What resolving and the start-up check read, and nothing else; shared tables of the admin are readable too. Tenants may
+ * ask who they are, for policies and defaults, and owner roles in the data that migrations write.
+ */
 async function grantReading(tx: Queryable, login: string): Promise<void> {
   const role = quoteIdent(login)
   await tx.query(`
     grant usage on schema tenantry to ${role};
     revoke all on all tables in schema tenantry from public, ${role};
     grant select on tenantry.tenants, tenantry.keys, tenantry.migrations to ${role};
+    grant usage on schema tenantry to ${CONTEXT_GROUPS};
+    grant execute on function tenantry.current_tenant() to ${role}, ${CONTEXT_GROUPS};
+    grant execute on function tenantry.proof_of(text) to ${role};
     alter default privileges in schema public grant select, insert, update, delete on tables to ${role};
     alter default privileges in schema public grant usage, select on sequences to ${role}`)
 }

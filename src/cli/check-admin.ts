@@ -37,7 +37,9 @@ export async function checkAdmin(connection: Connection | undefined, project: Pr
           ),
         ]
       : []
-    const rights = ok('admin rights', `${login.name}: may create roles and schemas`)
+    const makes =
+      login.createDatabase || login.superuser ? 'roles, schemas and databases' : 'roles and schemas'
+    const rights = ok('admin rights', `${login.name}: may create ${makes}`)
     return [rights, ...superuser, ...(await checkCatalog(db, project))]
   })
 }

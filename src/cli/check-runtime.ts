@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto'
 import type { AdminDatabase } from '../core/database.ts'
 import { connectionConfig } from '../gateway/connection/connection-config.ts'
 import { Listener } from '../gateway/listener.ts'
+import { releaseOf } from '../isolation/known-holes.ts'
 import { loginProblems, type ServerFacts } from '../isolation/probe.ts'
+import { serverWarnings, type ServerWarning } from '../isolation/server-warnings.ts'
 import { fail, ok, warn, withConnection, type Check, type Findings } from './check.ts'
 import type { Connection } from './connections.ts'
 
@@ -21,6 +23,7 @@ export async function checkRuntime(connection: Connection | undefined): Promise<
     facts.version >= OLDEST_VERSION
       ? ok('server version', readableVersion(facts.version))
       : fail('server version', readableVersion(facts.version), 'Use PostgreSQL 15 or newer.'),
+    ...warnings(facts),
     facts.standardConformingStrings
       ? ok('string literals', 'standard_conforming_strings is on')
       : fail(
@@ -32,6 +35,18 @@ export async function checkRuntime(connection: Connection | undefined): Promise<
     enforcement(facts),
     await hearing(connection, db),
   ])
+}
+
+function warnings(facts: ServerFacts): Check[] {
+  const found = serverWarnings(facts)
+  const check = (about: ServerWarning['about'], fine: string): Check => {
+    const warning = found.find((each) => each.about === about)
+    return warning === undefined ? ok(about, fine) : warn(about, warning.message, warning.advice)
+  }
+  return [
+    check('security fixes', 'no hole is known that reaches across tenants'),
+    check('tenant roles', `${facts.login.name} can enter ${facts.login.memberships}`),
+  ]
 }
 
 function runtimeLogin(facts: ServerFacts): Check[] {
@@ -96,5 +111,5 @@ async function hearing({ spec }: Connection, db: AdminDatabase): Promise<Check> 
 }
 
 function readableVersion(version: number): string {
-  return `PostgreSQL ${Math.floor(version / 10_000)}.${version % 10_000}`
+  return `PostgreSQL ${releaseOf(version)}`
 }

@@ -14,6 +14,8 @@ export interface Connection {
 export interface Connections {
   readonly app: Connection | undefined
   readonly admin: Connection | undefined
+  /** What sealed tenants' secrets come from: `TENANTRY_MASTER_KEY`, or the embedded server's own. */
+  readonly masterKey: string | undefined
 }
 
 /**
@@ -25,11 +27,16 @@ export interface Connections {
 export function findConnections(project: Project): Connections {
   const app = configured(project, 'connection', 'DATABASE_URL')
   const admin = configured(project, 'admin', 'TENANTRY_ADMIN_URL')
-  if (app !== undefined || admin !== undefined) return { app, admin }
+  const masterKey = process.env['TENANTRY_MASTER_KEY']
+  if (app !== undefined || admin !== undefined) return { app, admin, masterKey }
   const server = findProjectServer(project.embedded)
   if (server !== undefined) {
     const origin = `the embedded server of ${project.embedded}`
-    return { app: { spec: server.appUrl, origin }, admin: { spec: server.adminUrl, origin } }
+    return {
+      app: { spec: server.appUrl, origin },
+      admin: { spec: server.adminUrl, origin },
+      masterKey: masterKey ?? server.masterKey,
+    }
   }
   if (wasPrepared(project.embedded))
     throw new TenantryError('TNY017', { params: { folder: project.embedded } })

@@ -4,9 +4,11 @@ import { Command, CommanderError } from 'commander'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { execCommand } from './commands/exec.ts'
+import { hardenCommand } from './commands/harden.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { psqlCommand } from './commands/psql.ts'
+import { secretsCommand } from './commands/secrets.ts'
 import { tenantsCommand } from './commands/tenants.ts'
 import { exitCodeOf, renderError, toDocument, toTenantryError } from './failure.ts'
 import { readInvocation } from './invocation.ts'
@@ -63,7 +65,9 @@ function createProgram(shell: Shell): Command {
     devCommand(shell),
     tenantsCommand(shell),
     migrateCommand(shell),
+    secretsCommand(shell),
     doctorCommand(shell),
+    hardenCommand(shell),
     execCommand(shell),
     psqlCommand(shell),
   ]

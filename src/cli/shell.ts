@@ -1,7 +1,7 @@
 /** What every command is given: its project, its output, and a control plane that is closed after use. */
 import { existsSync } from 'node:fs'
 import { createControlPlane, type ControlPlane } from '../control-plane.ts'
-import { requireConnection } from './connections.ts'
+import { findConnections, requireConnection } from './connections.ts'
 import type { Invocation } from './invocation.ts'
 import { loadProject, type Project } from './load-config.ts'
 import { createOutput, type Output } from './output.ts'
@@ -43,6 +43,7 @@ export function createShell(invocation: Invocation): Shell {
 export function openControlPlane(project: Project): ControlPlane {
   return createControlPlane({
     connection: requireConnection(project, 'admin'),
+    masterKey: findConnections(project).masterKey,
     migrations: migrationFolders(project),
     ...(project.seed === undefined ? {} : { seed: project.seed }),
   })

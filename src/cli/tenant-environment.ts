@@ -1,7 +1,7 @@
 /** The environment in which a program's ordinary PostgreSQL connections land inside one tenant. */
 import type { ConnectionOptions, ConnectionSpec } from '../core/config.ts'
 import type { Tenant } from '../core/tenant.ts'
-import { searchPathOf } from '../gateway/binding.ts'
+import { type Credentials, searchPathOf } from '../gateway/binding.ts'
 
 /** Where to connect, in the words of libpq. */
 interface Address {
@@ -28,6 +28,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
 /** Variables of ours and of libpq that would lead elsewhere, or that a tenant's program has no use for. */
 const REMOVED = [
   'TENANTRY_ADMIN_URL',
+  'TENANTRY_MASTER_KEY',
   'TENANTRY_PARENT',
   'PGHOSTADDR',
   'PGSERVICE',
@@ -37,17 +38,23 @@ const REMOVED = [
 ]
 
 /**
- * `base` with DATABASE_URL and PG* for the runtime login, whose sessions begin as the tenant's role. They are given as
- * start-up options, so that RESET leads back to the tenant; a pooler in transaction mode refuses or ignores them.
+ * `base` with DATABASE_URL and PG* for the runtime login or, of a sealed tenant, its own, in the tenant's database;
+ * sessions begin as the tenant's role. That is given by start-up options, so that RESET leads back to the tenant; a pooler
+ * in transaction mode refuses or ignores them.
  * Passwords go by the environment alone: arguments are seen by every user of the machine (V2).
  */
 export async function tenantEnvironment(
   base: NodeJS.ProcessEnv,
   spec: ConnectionSpec,
   tenant: Tenant,
+  credentials: Credentials,
 ): Promise<NodeJS.ProcessEnv> {
-  const address = typeof spec === 'string' ? readUrl(spec) : await readOptions(spec)
-  const options = [address.options, startupOptions(tenant)].filter((text) => text !== '').join(' ')
+  const configured = typeof spec === 'string' ? readUrl(spec) : await readOptions(spec)
+  const { database = configured.database } = tenant.home
+  const address = { ...configured, ...credentials.login, database }
+  const options = [address.options, startupOptions(tenant, credentials.proof)]
+    .filter((text) => text !== '')
+    .join(' ')
   const environment: NodeJS.ProcessEnv = { ...base }
   for (const name of REMOVED) delete environment[name]
   for (const [name, variable] of Object.entries(VARIABLES)) {
@@ -69,9 +76,9 @@ export async function tenantEnvironment(
 }
 
 /** `-c name=value` for each setting of the context; blanks and backslashes escaped (PostgreSQL manual, 32.1.2). */
-function startupOptions({ id, home }: Tenant): string {
+function startupOptions({ id, home }: Tenant, proof: string): string {
   const search_path = searchPathOf(home).replaceAll(', ', ',')
-  const settings = { role: home.role, search_path, 'app.current_tenant': id }
+  const settings = { role: home.role, search_path, 'app.current_tenant': id, 'tenantry.proof': proof }
   return Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${value.replaceAll(/[\\\s]/g, String.raw`\$&`)}`)
     .join(' ')

@@ -21,5 +21,7 @@ export interface AdminDatabase extends Queryable {
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>
   /** One connection kept for `fn`, in autocommit: for session advisory locks. Closed afterwards, never reused. */
   session<T>(fn: (session: Queryable) => Promise<T>): Promise<T>
+  /** The same login in another database of the server: that of a tenant. Closed with this one. */
+  inDatabase(name: string): AdminDatabase
   close(): Promise<void>
 }

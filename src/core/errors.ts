@@ -115,6 +115,23 @@ export const ERRORS = {
     message: 'Port {port}, asked for the embedded PostgreSQL, is in use by another program.',
     hint: 'Ask for another port, or for none: a free one is found then.',
   },
+  TNY021: {
+    status: 500,
+    message:
+      'A sealed tenant has a login of its own, and no master key is configured to derive its secret from.',
+    hint: 'Set TENANTRY_MASTER_KEY (`openssl rand -base64 32` makes one) or pass `masterKey`, the same in every process.',
+  },
+  TNY022: {
+    status: 500,
+    message: 'The master key {key} is not among those of this process.',
+    hint: 'Give the former key too, behind the newest (`TENANTRY_MASTER_KEY=new,former`), until all secrets are rotated.',
+  },
+  TNY023: {
+    status: 500,
+    message:
+      'The pooler takes another server connection for each statement, so that no transaction is possible.',
+    hint: 'Set `pool_mode = transaction` (or session) for this database in the pooler.',
+  },
   TNY030: {
     status: 400,
     message: 'The command line is not understood: {reason}.',
@@ -314,6 +331,21 @@ export const ERRORS = {
     message: 'The seed is not valid: {reason}.',
     hint: 'It runs inside a transaction of its own, as the tenant: leave BEGIN, COMMIT and ROLLBACK out.',
   },
+  TNY310: {
+    status: 500,
+    message: 'The login "{login}" may not create databases.',
+    hint: 'As a superuser, or the owner of the server: alter role "{login}" createdb',
+  },
+  TNY311: {
+    status: 409,
+    message: 'The database "{database}" is not marked as this tenant’s: {reason}.',
+    hint: '{advice}',
+  },
+  TNY312: {
+    status: 500,
+    message: 'The logins of sealed tenants may not {what}.',
+    hint: '{advice}',
+  },
 
   TNY401: {
     status: 500,
@@ -344,6 +376,11 @@ export const ERRORS = {
     status: 409,
     message: 'Another process migrates at this moment.',
     hint: 'Wait for it to end, then look at `tenantry migrate status`.',
+  },
+  TNY407: {
+    status: 500,
+    message: 'The migration {file} cannot run for shared tenants: {reason}.',
+    hint: '{advice}',
   },
 } as const satisfies Record<string, ErrorDefinition>
 

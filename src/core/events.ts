@@ -22,10 +22,16 @@ export interface TenancyEvents {
     readonly named: boolean
     readonly ok: boolean
   }
-  /** The SQL guard refused a statement. */
-  'statement:refused': { readonly tenantId: string | undefined; readonly error: TenantryError }
+  /** The SQL guard refused a statement; or would have, where `enforced` is false: then it ran (`guard: 'report'`). */
+  'statement:refused': {
+    readonly tenantId: string | undefined
+    readonly error: TenantryError
+    readonly enforced: boolean
+  }
   /** A tenant, or its schema, was changed by this or another process; all of them where `tenantId` is undefined. */
   'catalog:changed': { readonly tenantId: string | undefined }
+  /** The start-up check found something that does not keep it from serving, and that operators should know of. */
+  'server:warning': { readonly about: string; readonly message: string; readonly advice: string }
   /** The listener lost its connection; until it is back, the cache trusts nothing older than a second. */
   'listener:lost': { readonly error: unknown }
   /** The listener is back, and the cache was emptied. */

@@ -1,7 +1,11 @@
 /** What the gateway asks before it sends a statement; the rules are in isolation/. */
+import type { TenantryError } from './errors.ts'
 
 /** Whose statement it is: a tenant's, or central work without a tenant. */
 export type GuardMode = 'tenant' | 'central'
+
+/** `enforce` refuses; `report` lets through what the gateway can carry without harm to the next tenant, and tells. */
+export type GuardPolicy = 'enforce' | 'report'
 
 /** What the gateway does with a statement that may run. */
 export type Handling =
@@ -28,7 +32,15 @@ export interface StatementGuard {
   load(): Promise<void>
   /**
    * How to handle the statement. Verdicts are cached by text.
+   * @param report told of what is let through although it would be refused; of a guard that only reports.
    * @throws TNY204 where it may not run, TNY210 where the gateway cannot carry it, TNY213 on bad syntax.
    */
-  check(text: string, mode: GuardMode): Handling
+  check(text: string, mode: GuardMode, report?: (refusal: TenantryError) => void): Handling
+  /**
+   * The statement as it must be sent where tenants share tables: ON CONFLICT (…) completed with `tenant_id`.
+   * @throws TNY204 where it would hold up other tenants, TNY213 on bad syntax.
+   */
+  shared(text: string): string
+  /** Functions that tenants may not call, beside those known: what the running server was found to have. */
+  deny(names: Iterable<string>): void
 }

@@ -1,4 +1,5 @@
 /** What fleet migrations need of the catalog, so that migrate/ does not import it. */
+import type { Queryable } from './database.ts'
 import type { Home, TenantStatus } from './tenant.ts'
 
 /** A tenant as far as migrations care. */
@@ -16,4 +17,23 @@ export interface TenantHomes {
    * come or go meanwhile may be missed or listed. Those still provisioning are brought up to date by that operation.
    */
   list(): AsyncIterable<TenantHome>
+  /** Where tenants share tables; `undefined` until there is a tenant of that model. */
+  findShared(): Promise<SharedHome | undefined>
+  /**
+   * Ids of the tenants that have rows in shared tables, new ones included once the pattern's rows were copied for them.
+   * @param tx a transaction that holds the shared schema's lock, so that none comes meanwhile.
+   */
+  listSharing(tx: Queryable): Promise<string[]>
+}
+
+/** The tables that tenants of the shared model have together, and the pattern that these are derived from. */
+export interface SharedHome {
+  /** Holds the tables with `tenant_id`. */
+  readonly schema: string
+  /** Holds the same tables as the migrations alone would make them, with the rows that migrations themselves write. */
+  readonly pattern: string
+  /** May read and write rows of the shared tables, as the policies let it. */
+  readonly role: string
+  /** Owns what is in both schemas. */
+  readonly ownerRole: string
 }

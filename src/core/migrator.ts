@@ -1,5 +1,6 @@
 /** What provisioning needs of migrations, so that the two capabilities do not import each other. */
 import type { AdminDatabase } from './database.ts'
+import type { SharedHome } from './homes.ts'
 import type { Home } from './tenant.ts'
 
 /** Brings one tenant's schema to the newest tenant migration. */
@@ -11,4 +12,10 @@ export interface TenantMigrator {
    * @throws TNY401 to TNY403
    */
   migrateHome(db: AdminDatabase, home: Home, label: string): Promise<string[]>
+
+  /**
+   * The same for the tables that tenants share. `home` of `migrateHome` is never one of the shared model.
+   * @throws TNY401 to TNY403, TNY407
+   */
+  migrateShared(db: AdminDatabase, home: SharedHome): Promise<string[]>
 }

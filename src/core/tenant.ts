@@ -17,15 +17,29 @@ export type Settings = Register extends { settings: infer S extends object } ? S
 /** `active` tenants are served; every other status has an answer of its own (docs/reference/http.md). */
 export type TenantStatus = 'provisioning' | 'active' | 'suspended' | 'moving' | 'archived' | 'erased'
 
+/** How a tenant's rows are kept apart: in tables that tenants share, in a schema of its own, in a database of its own. */
+export type TenantModel = 'shared' | 'schema' | 'database'
+
+/**
+ * What holds a tenant in where the SQL guard has let something through. `guarded`: the runtime login enters its role, and
+ * could leave it. `sealed`: a login of its own, which has nowhere else to go.
+ */
+export type TenantTier = 'guarded' | 'sealed'
+
 /** Where a tenant's rows live. Stored in the catalog, never derived from the key. */
 export interface Home {
-  readonly model: 'schema'
-  /** The schema of the tenant's tables, unquoted. */
+  readonly model: TenantModel
+  readonly tier: TenantTier
+  /** The database, where it is the tenant's own; `undefined`: that of the catalog. */
+  readonly database?: string | undefined
+  /** The schema of the tenant's tables, unquoted. In the shared model all tenants have the same. */
   readonly schema: string
-  /** The NOLOGIN role that statements of the tenant run as. */
+  /** The role that statements of the tenant run as; guarded tenants of the shared model have one together. */
   readonly role: string
   /** The NOLOGIN role that owns the tenant's objects; migrations run as it. */
   readonly ownerRole: string
+  /** Of a sealed tenant: which master key the secret of its login comes from. */
+  readonly keyId?: string | undefined
   /** Grows each time the home changes. */
   readonly epoch: number
 }

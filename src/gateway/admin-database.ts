@@ -4,14 +4,20 @@ import type { ConnectionSpec } from '../core/config.ts'
 import type { AdminDatabase, Queryable, Rows } from '../core/database.ts'
 import { connectionConfig } from './connection/connection-config.ts'
 import { databaseError } from './connection/database-error.ts'
+import { withDatabase } from './pool/other-config.ts'
 
 /**
  * Opens at most `max` connections, on demand; idle ones close after ten seconds.
  * @throws TNY001, TNY002; statements throw TNY202 or TNY212 where the server cannot be reached.
  */
 export function createAdminDatabase(connection: ConnectionSpec | undefined, max = 4): AdminDatabase {
+  return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max)
+}
+
+function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
+  const others = new Map<string, AdminDatabase>()
   const pool = new pg.Pool({
-    ...connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'),
+    ...config,
     max,
     connectionTimeoutMillis: 10_000,
     allowExitOnIdle: true,
@@ -52,7 +58,17 @@ export function createAdminDatabase(connection: ConnectionSpec | undefined, max 
         }
       }),
     session: (fn) => withClient(false, fn),
-    close: () => pool.end(),
+    inDatabase(name) {
+      const known = others.get(name)
+      if (known !== undefined) return known
+      // Its connections close when they are idle, and what is left is small.
+      const other = openPool(withDatabase(config, name), max)
+      others.set(name, other)
+      return other
+    },
+    async close() {
+      await Promise.all([pool.end(), ...[...others.values()].map((other) => other.close())])
+    },
   }
 }
 

@@ -14,13 +14,27 @@ export interface TenantLimits {
   readonly idleInTransactionTimeoutMs?: number
 }
 
+/** A login of a tenant's own. */
+export interface TenantLogin {
+  readonly user: string
+  readonly password: string
+}
+
 /** The context of one tenant, ready to be bound. */
 export interface Binding {
   readonly tenantId: string
+  /** Within which equal texts are the same statement: the tenant's id, and more where the path is not its own. */
+  readonly scope: string
   /** For errors that operators read. */
   readonly tenantKey: string
   /** Where its rows live; `undefined`: in the database of the catalog. */
   readonly database?: string | undefined
+  /** Of a sealed tenant, whose connections serve nobody else; `undefined`: the runtime login. */
+  readonly login?: TenantLogin | undefined
+  /** Whether other tenants' rows are in the same tables. */
+  readonly shared: boolean
+  /** Shows the database that the context is the gateway's, and not what a statement has set. */
+  readonly proof: string
   readonly role: string
   readonly searchPath: string
   /** As PostgreSQL reads them: milliseconds. */
@@ -38,16 +52,34 @@ export function searchPathOf({ schema }: Home): string {
   return `${quoteIdent(schema)}, public, pg_temp`
 }
 
+/** What proves who a tenant is: to its tables, and, where it is sealed, to the server. */
+export interface Credentials {
+  readonly proof: string
+  readonly login?: TenantLogin | undefined
+}
+
 /** What a flight binds for a tenant. */
-export function bindingOf(tenant: Tenant, limits: Required<TenantLimits>): Binding {
+export function bindingOf(tenant: Tenant, limits: Required<TenantLimits>, credentials: Credentials): Binding {
+  const { home } = tenant
   return {
     tenantId: tenant.id,
+    scope: tenant.id,
     tenantKey: tenant.key,
-    role: tenant.home.role,
-    searchPath: searchPathOf(tenant.home),
+    database: home.database,
+    login: credentials.login,
+    shared: home.model === 'shared',
+    proof: credentials.proof,
+    role: home.role,
+    searchPath: searchPathOf(home),
     statementTimeout: String(limits.statementTimeoutMs),
     idleInTransactionTimeout: String(limits.idleInTransactionTimeoutMs),
     weight: limits.weight,
     maxConnections: limits.maxConnections,
   }
+}
+
+/** The same tenant before the tables that all tenants share: in the catalog's database, outside of its own schema. */
+export function ofSharedTables(binding: Binding): Binding {
+  const scope = `${binding.tenantId}\0public`
+  return { ...binding, scope, database: undefined, shared: false, searchPath: 'public, pg_temp' }
 }

@@ -1,4 +1,5 @@
 /** Sends statements for tenants and for central work: guard first, then a connection, then one flight. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { QueryResult } from 'pg'
 import type { Events } from '../core/events.ts'
 import { TenantryError } from '../core/errors.ts'
@@ -6,7 +7,7 @@ import type { GuardMode, Handling, StatementGuard } from '../core/guard.ts'
 import type { Binding } from './binding.ts'
 import type { Connection } from './connection/connection.ts'
 import type { DatabasePools } from './pool/database-pools.ts'
-import { neverBegan, refusedEntry } from './connection/database-error.ts'
+import { neverBegan, refusedByPooler, refusedEntry, refusedLogin } from './connection/database-error.ts'
 import type { StatementConfig } from './connection/flight.ts'
 
 /**
@@ -39,6 +40,12 @@ export interface GatewayParts {
   ready(): Promise<void>
 }
 
+/**
+ * Between attempts to reach a login of a tenant's own: a pooler answers for `server_login_retry` (a second, as we advise)
+ * that the login fails, though its secret has been changed or its tenant resumed meanwhile.
+ */
+const PAUSES_MS = [0, 50, 100, 200, 400, 400, 400]
+
 /** The only way by which statements of tenants reach PostgreSQL. */
 export class Gateway {
   readonly pool: Connections
@@ -68,9 +75,13 @@ export class Gateway {
   /** Judges a statement before anything is sent. @throws TNY204, TNY210, TNY213 */
   check(text: string, { mode, tenantId }: Pick<Principal, 'mode' | 'tenantId'>): Handling {
     try {
-      return this.#guard.check(text, mode)
+      return this.#guard.check(text, mode, (error) =>
+        this.#events.emit('statement:refused', { tenantId, error, enforced: false }),
+      )
     } catch (error) {
-      if (error instanceof TenantryError) this.#events.emit('statement:refused', { tenantId, error })
+      if (error instanceof TenantryError) {
+        this.#events.emit('statement:refused', { tenantId, error, enforced: true })
+      }
       throw error
     }
   }
@@ -98,18 +109,30 @@ export class Gateway {
     let binding = known instanceof Promise ? await known : known
     let refusals = 0
     for (let attempt = 0; ; attempt += 1) {
-      const connection = this.pool.tryAcquire(binding) ?? (await this.pool.acquire(binding, statement.signal))
+      let connection: Connection | undefined
       try {
+        connection = this.pool.tryAcquire(binding) ?? (await this.pool.acquire(binding, statement.signal))
         const result = await connection.send(statement, { binding, before })
         hold?.(connection)
         return { connection, result }
       } catch (error) {
-        const refused = refusedEntry(error)
-        if (hold !== undefined && !refused && !connection.broken && connection.status !== 'I')
-          hold(connection)
-        else this.pool.release(connection)
+        const placed = hasOwnPlace(binding)
+        const refused = connection === undefined ? placed && refusedLogin(error) : refusedEntry(error)
+        const unreached = connection === undefined ? placed && refusedByPooler(error) : neverBegan(error)
+        if (connection !== undefined) {
+          if (hold !== undefined && !refused && !connection.broken && connection.status !== 'I')
+            hold(connection)
+          else this.pool.release(connection)
+        }
         // After a restart every idle connection may have to be found out; one more is a new one.
-        if (neverBegan(error) && attempt <= this.pool.max) continue
+        if (unreached && attempt <= Math.max(this.pool.max, placed ? PAUSES_MS.length : 0)) {
+          if (placed) {
+            await sleep(PAUSES_MS[attempt] ?? 0)
+            // Or the tenant was suspended, which ends the sessions of its login.
+            binding = await principal.binding(true)
+          }
+          continue
+        }
         if (!refused || binding === undefined) throw error
         refusals += 1
         if (refusals > 1) {
@@ -120,4 +143,9 @@ export class Gateway {
       }
     }
   }
+}
+
+/** A tenant with a login or a database of its own: how it is let in changes with the tenant, and with its secret. */
+function hasOwnPlace(binding: Binding | undefined): boolean {
+  return binding?.login !== undefined || binding?.database !== undefined
 }

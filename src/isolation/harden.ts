@@ -1,19 +1,14 @@
 /** Opt-in hardening of one database: takes from everybody what a tenant must not have, and tells what it achieved. */
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { quoteIdent } from '../sql/quote.ts'
-import { OWNERS_GROUP } from './logins.ts'
-import {
-  CONTEXT_FUNCTION,
-  type Enforcement,
-  enforcementOf,
-  type OpenRights,
-  readOpenRights,
-} from './open-rights.ts'
+import { OWNERS_GROUP, SEALED_GROUP } from './logins.ts'
+import { REACHING, REACHING_VALUES } from './reaching-functions.ts'
+import { type Enforcement, enforcementOf, type OpenRights, readOpenRights } from './open-rights.ts'
 
 export interface HardenOptions {
   /** The control plane's login; `tenantry_admin` by default. Keeps everything. */
   readonly admin?: string
-  /** The application's login; `tenantry_app` by default. Keeps `set_config` and `pg_notify`. */
+  /** The application's login; `tenantry_app` by default. Keeps `set_config`, `pg_notify`, advisory locks and the like. */
   readonly app?: string
   /** Other logins that keep everything: those of backups, restores and replication (FINDINGS 14). */
   readonly keep?: readonly string[]
@@ -26,6 +21,12 @@ export interface Hardening {
   /** What stays open to everybody, because this connection may not take it away: see `enforcement`. */
   readonly open: readonly string[]
 }
+
+/** What central work of the application needs. It runs as the login, whom no tenant's statement is. */
+const CENTRAL_FUNCTIONS =
+  /^(set_config|pg_notify|pg_prepared_statement|pg_(cancel|terminate)_backend|pg_(try_)?advisory_\w+)\(/
+/** What migrations of tenants need, which run as the owners of their schemas. */
+const OWNER_FUNCTIONS = /^pg_(try_)?advisory_\w+\(/
 
 const MEMORY_FUNCTION = 'pg_catalog.pg_get_backend_memory_contexts()'
 
@@ -45,6 +46,7 @@ export async function harden(owner: AdminDatabase, options: HardenOptions = {}):
     const grants = await grantsBack(tx, closed, [admin, ...keep], app)
     if (grants !== '') await tx.query(grants)
     await grantMemory(tx, app)
+    await grantContext(tx)
     return {
       enforcement: enforcementOf(after),
       closed: describeRights(closed),
@@ -58,14 +60,15 @@ export async function soften(owner: AdminDatabase): Promise<void> {
   await owner.transaction(async (tx) => {
     const { rows } = await tx.query<{ statement: string }>(
       `select format('grant execute on function %s to public', p.oid::regprocedure) as statement
-       from pg_proc p where p.pronamespace = 'pg_catalog'::regnamespace
-         and p.proacl is not null and not has_function_privilege('public', p.oid, 'EXECUTE')
+       from pg_proc p where ${REACHING} and p.proacl is not null
+         and not has_function_privilege('public', p.oid, 'EXECUTE')
          and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = p.oid)
        union all
        select format('grant usage on language %I to public', lanname) from pg_language
        where lanpltrusted and lanname <> 'internal' and not has_language_privilege('public', oid, 'USAGE')
        union all
        select format('grant temporary on database %I to public', current_database())`,
+      REACHING_VALUES,
     )
     await tx.query(rows.map(({ statement }) => statement).join(';\n'))
   })
@@ -106,8 +109,12 @@ async function grantsBack(tx: Queryable, closed: OpenRights, keep: string[], app
   const owners = quoteIdent(OWNERS_GROUP)
   const statements = [
     ...closed.functions.map((signature) => {
-      const shared = signature.startsWith(`${CONTEXT_FUNCTION}(`) || signature.startsWith('pg_notify(')
-      return `grant execute on function ${signature} to ${shared ? `${all}, ${quoteIdent(app)}` : all}`
+      const grantees = [
+        all,
+        ...(CENTRAL_FUNCTIONS.test(signature) ? [quoteIdent(app)] : []),
+        ...(OWNER_FUNCTIONS.test(signature) ? [owners] : []),
+      ]
+      return `grant execute on function ${signature} to ${grantees.join(', ')}`
     }),
     // Migrations define functions: as the admin in shared tables, as the owner role in a tenant's schema.
     ...closed.languages.map((name) => `grant usage on language ${quoteIdent(name)} to ${all}, ${owners}`),
@@ -126,6 +133,27 @@ async function grantMemory(tx: Queryable, app: string): Promise<void> {
   )
   if (rows[0]?.able === 'true') {
     await tx.query(`grant execute on function ${MEMORY_FUNCTION} to ${quoteIdent(app)}`)
+  }
+}
+
+/** What the gateway asks of a connection, whoever's it is: to bind the context, and whether a pooler carries names. */
+const GATEWAY_FUNCTIONS = [
+  'pg_catalog.set_config(text,text,boolean)',
+  'pg_catalog.pg_prepared_statement()',
+]
+
+/**
+ * Lets sealed tenants' own logins do that, in a database that was hardened before there were any too. It leads them
+ * nowhere: what `set_config` sets they could SET, they may enter no role but their own, and nobody shares their sessions.
+ */
+async function grantContext(tx: Queryable): Promise<void> {
+  const { rows } = await tx.query<{ name: string }>(
+    `select f.name from pg_roles r, unnest($2::text[]) f (name)
+     where r.rolname = $1 and has_function_privilege(f.name, 'EXECUTE WITH GRANT OPTION')`,
+    [SEALED_GROUP, GATEWAY_FUNCTIONS],
+  )
+  for (const { name } of rows) {
+    await tx.query(`grant execute on function ${name} to ${quoteIdent(SEALED_GROUP)}`)
   }
 }
 

@@ -8,8 +8,12 @@ import { readServerVersion } from './server-version.ts'
 
 /** Group role of all tenant roles: grant it what all tenants may see of shared tables. */
 export const TENANTS_GROUP = 'tenantry_tenants'
+/** Group role of the sealed tenants' logins: they bind their context themselves, and may connect to the catalog's database. */
+export const SEALED_GROUP = 'tenantry_sealed'
 /** Group role of all owner roles: may write functions in migrations after hardening. */
 export const OWNERS_GROUP = 'tenantry_owners'
+
+const GROUPS = [TENANTS_GROUP, SEALED_GROUP, OWNERS_GROUP]
 
 export interface LoginOptions {
   /** The control plane's login; `tenantry_admin` by default. */
@@ -27,8 +31,9 @@ export interface CreatedLogin {
 }
 
 /**
- * Makes `tenantry_admin` (CREATEROLE, may create schemas in this database) and `tenantry_app` (NOINHERIT, owns
- * nothing), in one transaction. Existing ones keep attributes and password. Passwords are sent as SCRAM verifiers.
+ * Makes `tenantry_admin` (CREATEROLE, CREATEDB where this connection may give it, may create schemas in this database)
+ * and `tenantry_app` (NOINHERIT, owns nothing), in one transaction. Existing ones keep attributes and password. Passwords
+ * are sent as SCRAM verifiers.
  * @param owner the owner of the database with CREATEROLE, or a superuser.
  * @throws TNY018 where the connection may not create roles or give rights on the database.
  */
@@ -41,10 +46,13 @@ export async function createLogins(
     // Two at once: the second waits and finds the roles made.
     await tx.query("select pg_advisory_xact_lock(hashtextextended('tenantry:logins', 0))")
     await requireCreateRole(tx)
+    const version = await readServerVersion(tx)
     // DROP OWNED asks for inherited rights; before 16 they cannot be granted for one role alone.
-    const inherits = (await readServerVersion(tx)) >= 160000 ? 'noinherit' : 'inherit'
-    const admin = await createLogin(tx, adminName, `createrole ${inherits}`, rotate)
+    const inherits = version >= 160000 ? 'noinherit' : 'inherit'
+    const createdb = (await mayGiveCreateDb(tx, version)) ? 'createdb' : ''
+    const admin = await createLogin(tx, adminName, `createrole ${createdb} ${inherits}`, rotate)
     const app = await createLogin(tx, appName, 'noinherit', rotate)
+    if (version >= 160000) await letEndSessions(tx, adminName, appName)
     await createGroups(tx, adminName)
     await grantDatabase(tx, adminName, appName)
     return { admin, app }
@@ -64,6 +72,30 @@ async function requireCreateRole(tx: Queryable): Promise<void> {
     'select (rolsuper or rolcreaterole)::text as able from pg_roles where rolname = current_user',
   )
   if (rows[0]?.able !== 'true') throw new TenantryError('TNY018', { params: { what: 'create roles' } })
+}
+
+/** Databases of tenants need it. From 16 on only who has it gives it; before, who creates roles gives everything. */
+async function mayGiveCreateDb(tx: Queryable, version: number): Promise<boolean> {
+  if (version < 160000) return true
+  const { rows } = await tx.query<{ able: string }>(
+    'select (rolsuper or rolcreatedb)::text as able from pg_roles where rolname = current_user',
+  )
+  return rows[0]?.able === 'true'
+}
+
+/**
+ * Before a tenant's database is dropped, the sessions that rest in it are ended, those of the runtime login too: who may
+ * give its rights may do that. Before 16 CREATEROLE is enough.
+ */
+async function letEndSessions(tx: Queryable, adminName: string, appName: string): Promise<void> {
+  const { rows } = await tx.query<{ able: string }>(
+    `select (pg_has_role($2, 'MEMBER WITH ADMIN OPTION') and not pg_has_role($1, $2, 'MEMBER WITH ADMIN OPTION'))::text as able`,
+    [adminName, appName],
+  )
+  if (rows[0]?.able !== 'true') return
+  await tx.query(
+    `grant ${quoteIdent(appName)} to ${quoteIdent(adminName)} with admin true, inherit false, set false`,
+  )
 }
 
 async function createLogin(
@@ -86,7 +118,7 @@ async function createLogin(
 
 async function createGroups(tx: Queryable, adminName: string): Promise<void> {
   const admin = quoteIdent(adminName)
-  for (const group of [TENANTS_GROUP, OWNERS_GROUP]) {
+  for (const group of GROUPS) {
     if (!(await roleExists(tx, group))) await tx.query(`create role ${quoteIdent(group)} nologin`)
     const { rows } = await tx.query<{ manages: string }>(
       "select pg_has_role($1, $2, 'MEMBER WITH ADMIN OPTION')::text as manages",
@@ -104,7 +136,7 @@ async function grantDatabase(tx: Queryable, adminName: string, appName: string):
   )
   const [admin, app, database] = [quoteIdent(adminName), quoteIdent(appName), quoteIdent(rows[0]?.name ?? '')]
   await tx.query(`grant connect, create, temporary on database ${database} to ${admin}`)
-  await tx.query(`grant connect on database ${database} to ${app}`)
+  await tx.query(`grant connect on database ${database} to ${app}, ${SEALED_GROUP}`)
   // Shared tables live there; migrations/shared runs as the admin.
   if (rows[0]?.has_public === 'true') {
     await tx.query(`grant usage, create on schema public to ${admin}; grant usage on schema public to ${app}`)
@@ -132,7 +164,7 @@ async function roleExists(tx: Queryable, name: string): Promise<boolean> {
 export async function ensureGroups(admin: AdminDatabase): Promise<void> {
   await retryOnce(admin, async (tx) => {
     await tx.query("select pg_advisory_xact_lock(hashtextextended('tenantry:logins', 0))")
-    for (const group of [TENANTS_GROUP, OWNERS_GROUP]) {
+    for (const group of GROUPS) {
       if (!(await roleExists(tx, group))) await tx.query(`create role ${quoteIdent(group)} nologin`)
     }
   })

@@ -17,8 +17,12 @@ export interface LoginFacts {
   readonly owns: number
   /** It can become the owner of the catalog, the control plane's login. */
   readonly entersAdmin: boolean
-  /** It can become the owner of a tenant's objects. */
+  /** It can become the owner of a tenant's objects, or has the rights of all owners. */
   readonly entersOwners: boolean
+  /** Other roles that it can become and that are superuser, BYPASSRLS, CREATEROLE or REPLICATION. */
+  readonly entersPrivileged: readonly string[]
+  /** It can become the owner of this database. */
+  readonly entersDatabaseOwner: boolean
   /** It has the rights of tenant roles without SET ROLE. */
   readonly inheritsTenants: boolean
   /** PostgreSQL's own roles (`pg_read_all_data`, …) that it is a member of. */
@@ -28,6 +32,8 @@ export interface LoginFacts {
   readonly temporary: boolean
   /** It may bind the context. */
   readonly setConfig: boolean
+  /** Roles that it is a direct member of: what SET ROLE pays for after each change of roles (FINDINGS 12). */
+  readonly memberships: number
 }
 
 export interface ServerFacts {
@@ -40,7 +46,10 @@ export interface ServerFacts {
   readonly enforcement: Enforcement
 }
 
-/** `to_jsonb` reads the membership's options where the version has them (16+) without failing where it has not. */
+/**
+ * Memberships are followed to their end: a role between the login and an owner role would open it all the same. A
+ * superuser is a member of every role to `pg_has_role`, so that nothing but that is said of it.
+ */
 const FACTS = `select json_build_object(
   'version', current_setting('server_version_num')::int,
   'standardConformingStrings', current_setting('standard_conforming_strings') = 'on',
@@ -53,18 +62,23 @@ const FACTS = `select json_build_object(
       + (select count(*) from pg_namespace n where n.nspowner = l.oid),
     'entersAdmin', coalesce((select n.nspowner <> l.oid and pg_has_role(l.oid, n.nspowner, 'MEMBER')
       from pg_namespace n where n.nspname = 'tenantry'), false),
-    'entersOwners', exists (select from pg_auth_members m join pg_auth_members g on g.member = m.roleid
-      join pg_roles r on r.oid = g.roleid where m.member = l.oid and r.rolname = $1),
-    'inheritsTenants', exists (select from pg_auth_members m join pg_auth_members g on g.member = m.roleid
-      join pg_roles r on r.oid = g.roleid where m.member = l.oid and r.rolname = $2
-      and coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, l.rolinherit)),
+    'entersOwners', not l.rolsuper and exists (select from pg_auth_members g join pg_roles r on r.oid = g.roleid
+      where r.rolname = $1 and pg_has_role(l.oid, g.member, 'MEMBER')),
+    'entersPrivileged', (select coalesce(json_agg(p.rolname order by p.rolname), '[]') from pg_roles p
+      where (p.rolsuper or p.rolbypassrls or p.rolcreaterole or p.rolreplication) and p.oid <> l.oid
+      and not l.rolsuper and pg_has_role(l.oid, p.oid, 'MEMBER')),
+    'entersDatabaseOwner', not l.rolsuper and exists (select from pg_database d where d.datname = current_database()
+      and d.datdba <> l.oid and pg_has_role(l.oid, d.datdba, 'MEMBER')),
+    'inheritsTenants', not l.rolsuper and exists (select from pg_auth_members g join pg_roles r on r.oid = g.roleid
+      where r.rolname = $2 and pg_has_role(l.oid, g.member, 'USAGE')),
     'predefinedRoles', (select coalesce(json_agg(p.rolname order by p.rolname), '[]') from pg_roles p
       where p.rolname like 'pg\\_%' and p.rolname <> 'pg_database_owner' and not l.rolsuper
       and pg_has_role(l.oid, p.oid, 'MEMBER')),
     'createInDatabase', has_database_privilege(l.oid, current_database(), 'CREATE'),
     'createInPublic', coalesce(has_schema_privilege(l.oid, to_regnamespace('public')::oid, 'CREATE'), false),
     'temporary', has_database_privilege(l.oid, current_database(), 'TEMPORARY'),
-    'setConfig', has_function_privilege(l.oid, 'pg_catalog.set_config(text,text,boolean)', 'EXECUTE')
+    'setConfig', has_function_privilege(l.oid, 'pg_catalog.set_config(text,text,boolean)', 'EXECUTE'),
+    'memberships', (select count(distinct m.roleid) from pg_auth_members m where m.member = l.oid)
   ))::text as facts from pg_roles l where l.rolname = session_user`
 
 /** Reads the facts of the connection's login; changes nothing. */
@@ -85,6 +99,11 @@ export function loginProblems({ login }: ServerFacts): string[] {
     [login.ownsDatabase, 'it owns the database'],
     [login.owns > 0, `it owns ${login.owns} schemas or tables here`],
     [login.entersAdmin, 'it can become the control plane’s login'],
+    [
+      login.entersPrivileged.length > 0,
+      `it can become ${login.entersPrivileged.join(', ')}, whom isolation does not hold`,
+    ],
+    [login.entersDatabaseOwner, 'it can become the owner of the database'],
     [login.entersOwners, 'it can become the owner of a tenant’s tables'],
     [login.inheritsTenants, 'it holds the rights of tenants without entering them (it must be NOINHERIT)'],
     [login.predefinedRoles.length > 0, `it is a member of ${login.predefinedRoles.join(', ')}`],

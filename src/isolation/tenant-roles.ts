@@ -4,6 +4,7 @@ import type { Queryable } from '../core/database.ts'
 import type { Home } from '../core/tenant.ts'
 import { quoteIdent } from '../sql/quote.ts'
 import { OWNERS_GROUP, TENANTS_GROUP } from './logins.ts'
+import { findRoleMaker } from './role-makers.ts'
 import { inheritOnly, readServerVersion, setOnly } from './server-version.ts'
 
 /** What a tenant's home needs of the cluster. */
@@ -19,9 +20,14 @@ function newRoleName(): string {
   return `tny_${Array.from(randomBytes(12), (byte) => ALPHABET[byte % 32]).join('')}`
 }
 
+/** The other one of its pair. */
+export function ownerRoleOf(role: string): string {
+  return `${role}_o`
+}
+
 /**
  * Makes pairs of roles and lets the runtime login enter the tenant roles. In batches and ahead, because each role DDL
- * makes every backend's next SET ROLE pay for all memberships of the login (FINDINGS 12).
+ * makes every backend's next SET ROLE pay for all memberships of the login (FINDINGS 12). In a transaction.
  */
 export async function makeTenantRoles(
   tx: Queryable,
@@ -31,9 +37,11 @@ export async function makeTenantRoles(
   const version = await readServerVersion(tx)
   const pairs = Array.from({ length: count }, () => {
     const role = newRoleName()
-    return { role, ownerRole: `${role}_o` }
+    return { role, ownerRole: ownerRoleOf(role) }
   })
   const login = quoteIdent(runtimeLogin)
+  const maker = await findRoleMaker(tx, version)
+  if (maker !== undefined) await tx.query(`set local role ${quoteIdent(maker)}`)
   await tx.query(
     pairs
       .map(({ role, ownerRole }) => {
@@ -46,6 +54,7 @@ export async function makeTenantRoles(
       })
       .join('\n'),
   )
+  if (maker !== undefined) await tx.query('set local role none')
   return pairs
 }
 

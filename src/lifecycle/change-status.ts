@@ -3,32 +3,33 @@ import { findTenant } from '../catalog/tenant-store.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { Tenant, TenantStatus } from '../core/tenant.ts'
-import { admitLogin, expelLogin } from '../isolation/tenant-roles.ts'
+import { admitTenant, endTenantSessions, type Entry, shutTenant } from '../isolation/tenant-entry.ts'
 import { inTransaction } from './pinned-session.ts'
 
 /**
- * From the commit on, PostgreSQL itself refuses the runtime login to enter the tenant, whatever caches say.
- * Suspending a suspended tenant changes its reason at most.
+ * From the commit on PostgreSQL itself refuses to act as the tenant, whatever caches say; sessions of a sealed one are
+ * ended. Suspending a suspended tenant changes its reason at most.
  * @throws TNY303
  */
 export async function suspend(
   session: Queryable,
   tenant: Tenant,
-  runtimeLogin: string,
+  entry: Entry,
   reason: string | undefined,
 ): Promise<void> {
   await inTransaction(session, async () => {
     await lockStatus(session, tenant, 'suspend', ['active', 'suspended'])
     await setStatus(session, tenant.id, 'suspended', reason)
-    await expelLogin(session, tenant.home.role, runtimeLogin)
+    await shutTenant(session, tenant, entry)
   })
+  await endTenantSessions(session, tenant)
 }
 
 /** @throws TNY303 */
-export async function resume(session: Queryable, tenant: Tenant, runtimeLogin: string): Promise<void> {
+export async function resume(session: Queryable, tenant: Tenant, entry: Entry): Promise<void> {
   await inTransaction(session, async () => {
     await lockStatus(session, tenant, 'resume', ['suspended', 'active'])
-    await admitLogin(session, tenant.home.role, runtimeLogin)
+    await admitTenant(session, tenant, entry)
     await setStatus(session, tenant.id, 'active', undefined)
   })
 }

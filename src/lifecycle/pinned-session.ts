@@ -8,7 +8,7 @@ import { TenantryError } from '../core/errors.ts'
  * @throws TNY305 where somebody else holds it.
  */
 export async function withLock<T>(session: Queryable, lock: TenantLock, fn: () => Promise<T>): Promise<T> {
-  const name = `tenantry:${lock.on}:${lock.name}`
+  const name = lockName(lock)
   const { rows } = await session.query<{ got: string }>(
     'select pg_try_advisory_lock(hashtextextended($1, 0))::text as got',
     [name],
@@ -20,6 +20,22 @@ export async function withLock<T>(session: Queryable, lock: TenantLock, fn: () =
     // Where this fails the connection is broken, and the lock went with it.
     await session.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name]).catch(() => undefined)
   }
+}
+
+/**
+ * Of these tenants, those that nobody works on: until the transaction ends nobody else will.
+ * @param tx inside a transaction.
+ */
+export async function lockIdle(tx: Queryable, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await tx.query<{ id: string; got: string }>(
+    `select id, pg_try_advisory_xact_lock(hashtextextended($2 || id, 0))::text as got from unnest($1::text[]) id`,
+    [ids, lockName({ on: 'tenant', name: '' })],
+  )
+  return rows.filter(({ got }) => got === 'true').map(({ id }) => id)
+}
+
+function lockName({ on, name }: Pick<TenantLock, 'on' | 'name'>): string {
+  return `tenantry:${on}:${name}`
 }
 
 /** What is locked: a key that may be new, or a tenant by its id. */
@@ -43,12 +59,16 @@ export async function inTransaction<T>(session: Queryable, fn: () => Promise<T>)
   }
 }
 
-/** The session as an `AdminDatabase`, for what takes one: all of it stays on this connection. */
-export function pinnedDatabase(session: Queryable): AdminDatabase {
+/**
+ * The session as an `AdminDatabase`, for what takes one: all of it stays on this connection.
+ * @param db for other databases, which this connection does not reach.
+ */
+export function pinnedDatabase(session: Queryable, db: AdminDatabase): AdminDatabase {
   return {
     query: (text, values) => session.query(text, values),
     transaction: (fn) => inTransaction(session, () => fn(session)),
     session: (fn) => fn(session),
+    inDatabase: (name) => db.inDatabase(name),
     close: async () => undefined,
   }
 }

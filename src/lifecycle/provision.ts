@@ -1,25 +1,22 @@
-/** Makes a tenant as a resumable operation: reserve, schema, migrate, seed, activate. Served only after the last. */
-import { findUnfinished, finishOperation, markStep, type Operation } from '../catalog/operations.ts'
+/** Makes a tenant as a resumable operation: reserve, home, migrate, seed, activate. Served only after the last. */
+import { findUnfinished, finishOperation, type Operation } from '../catalog/operations.ts'
 import { newTenantId } from '../catalog/tenant-id.ts'
 import { findTenant } from '../catalog/tenant-store.ts'
 import type { Seed } from '../core/config.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
-import type { TenantMigrator } from '../core/migrator.ts'
 import type { Tenant } from '../core/tenant.ts'
-import { createTenantSchema } from '../isolation/tenant-roles.ts'
-import { sqlState } from '../sql/sql-state.ts'
-import { inTransaction, pinnedDatabase, withLock } from './pinned-session.ts'
-import { freeSchemaName, reserve, updateReserved } from './reserve.ts'
+import type { HomeMaker, HomeMakers } from './homes/home-maker.ts'
+import { inTransaction, withLock } from './pinned-session.ts'
+import { reserve, updateReserved } from './reserve.ts'
 import { type OnStep, runSteps, type Step } from './run-steps.ts'
-import { runSeed } from './seed.ts'
 import type { TenantInput } from './tenant-input.ts'
 
 /** What provisioning needs beside the input. */
 export interface ProvisionParts {
-  /** The login that may enter the tenant's role. */
+  /** The login that may enter roles of guarded tenants. */
   readonly runtimeLogin: string
-  readonly migrator: TenantMigrator | undefined
+  readonly homes: HomeMakers
   /** `undefined` where the tenant starts empty. */
   readonly seed: Seed | undefined
   readonly onStep: OnStep | undefined
@@ -43,8 +40,11 @@ export async function provision(
     }
     const id = found?.id ?? input.id ?? newTenantId()
     return withLock(session, { on: 'tenant', name: id, label: input.key }, async () => {
-      if (found === undefined) await reserve(session, id, input, parts.runtimeLogin)
-      else await updateReserved(session, id, input)
+      if (found === undefined) {
+        const { key, model = 'schema', tier = model === 'database' ? 'sealed' : 'guarded' } = input
+        const { runtimeLogin, homes } = parts
+        await reserve(session, id, input, { model, wish: { key, tier }, maker: homes[model], runtimeLogin })
+      } else await updateReserved(session, id, input)
       const operation = await findUnfinished(session, id)
       if (operation === undefined) throw new TenantryError('TNY302', { params: { tenant: input.key } })
       await runSteps(session, operation, input.key, stepsOf(session, id, operation, parts), parts.onStep)
@@ -54,16 +54,22 @@ export async function provision(
 }
 
 function stepsOf(session: Queryable, id: string, operation: Operation, parts: ProvisionParts): Step[] {
+  const makerOf = ({ home }: Tenant): HomeMaker => parts.homes[home.model]
   return [
     // Done when the operation began: the same commit reserved the key and recorded it.
     { name: 'reserve', run: (mark) => mark() },
-    { name: 'schema', run: () => makeSchema(session, id, operation) },
+    {
+      name: 'home',
+      async run(mark) {
+        const tenant = await requireTenant(session, id)
+        await makerOf(tenant).make(session, tenant, mark)
+      },
+    },
     {
       name: 'migrate',
       async run(mark) {
-        const { home, key } = await requireTenant(session, id)
-        await parts.migrator?.migrateHome(pinnedDatabase(session), home, key)
-        await mark()
+        const tenant = await requireTenant(session, id)
+        await makerOf(tenant).fill(session, tenant, mark)
       },
     },
     {
@@ -72,7 +78,7 @@ function stepsOf(session: Queryable, id: string, operation: Operation, parts: Pr
         const { seed } = parts
         if (seed === undefined) return mark()
         const tenant = await requireTenant(session, id)
-        await inTransaction(session, () => runSeed(session, tenant, seed, mark))
+        await makerOf(tenant).seed(session, tenant, seed, mark)
       },
     },
     {
@@ -88,26 +94,6 @@ function stepsOf(session: Queryable, id: string, operation: Operation, parts: Pr
         }),
     },
   ]
-}
-
-/** The schema and the step's mark in one commit: a schema that is there without the mark is somebody else's. */
-async function makeSchema(session: Queryable, id: string, operation: Operation): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const { home, key } = await requireTenant(session, id)
-    try {
-      await inTransaction(session, async () => {
-        await createTenantSchema(session, home)
-        await markStep(session, operation, 'schema')
-      })
-      return
-    } catch (error) {
-      if (sqlState(error) !== '42P06' || attempt >= 10) throw error
-      await session.query('update tenantry.tenants set schema_name = $2, updated_at = now() where id = $1', [
-        id,
-        await freeSchemaName(session, key),
-      ])
-    }
-  }
 }
 
 async function requireTenant(session: Queryable, id: string): Promise<Tenant> {

@@ -24,6 +24,7 @@ export async function loadSeed(seed: Seed | string): Promise<Seed> {
 /**
  * Runs the seed and `mark` as one commit.
  * @param tx a connection inside a transaction, of the admin login.
+ * @param proof of the tenant's context, where there are tables that ask for it.
  * @throws TNY309 where the seed would end the transaction.
  */
 export async function runSeed(
@@ -31,12 +32,14 @@ export async function runSeed(
   tenant: Tenant,
   seed: Seed,
   mark: () => Promise<void>,
+  proof = '',
 ): Promise<void> {
   const path = `${quoteIdent(tenant.home.schema)}, public, pg_temp`
-  await tx.query("select set_config('search_path', $1, true), set_config('app.current_tenant', $2, true)", [
-    path,
-    tenant.id,
-  ])
+  await tx.query(
+    `select set_config('search_path', $1, true), set_config('app.current_tenant', $2, true),
+       set_config('tenantry.proof', $3, true)`,
+    [path, tenant.id, proof],
+  )
   await tx.query(`set local role ${quoteIdent(tenant.home.role)}`)
   let open = true
   const asTenant: Queryable = {

@@ -6,8 +6,14 @@ import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import { printable, type Tenant, type TenantStatus } from '../core/tenant.ts'
+import type { Entry } from '../isolation/tenant-entry.ts'
+import type { Keyring } from '../isolation/master-key.ts'
 import { resume, suspend } from './change-status.ts'
 import { erase } from './erase.ts'
+import { databaseHomes } from './homes/database-home.ts'
+import type { HomeMakers } from './homes/home-maker.ts'
+import { schemaHomes } from './homes/schema-home.ts'
+import { sharedHomes } from './homes/shared-home.ts'
 import { withLock } from './pinned-session.ts'
 import { provision } from './provision.ts'
 import { checkRename, rename, type RenameTo } from './rename.ts'
@@ -71,11 +77,24 @@ export interface AdministrationParts {
   readonly migrator?: TenantMigrator | undefined
   /** For tenants whose `create` names no seed of its own. */
   readonly seed?: Seed | string | undefined
+  /** Where sealed tenants' secrets come from. */
+  readonly keyring: Keyring
 }
 
 /** Works on an installed catalog (see `installCatalog`). */
 export function createTenantAdministration(parts: AdministrationParts): TenantAdministration {
-  const { db, migrator } = parts
+  const { db, migrator, keyring } = parts
+
+  async function makersFor(session: Queryable): Promise<{ entry: Entry; homes: HomeMakers }> {
+    const entry = { runtimeLogin: await runtimeLogin(session), keyring }
+    const homeParts = { db, migrator, entry }
+    const homes = {
+      shared: sharedHomes(homeParts),
+      schema: schemaHomes(homeParts),
+      database: databaseHomes(homeParts),
+    }
+    return { entry, homes }
+  }
 
   async function get(name: string): Promise<Tenant> {
     const tenant = typeof name === 'string' ? await findTenant(db, { name }) : undefined
@@ -86,7 +105,7 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
   /** Finds the tenant and works on it under its lock. */
   async function change(
     name: string,
-    work: (session: Queryable, tenant: Tenant, runtimeLogin: string) => Promise<void>,
+    work: (session: Queryable, tenant: Tenant, makers: { entry: Entry; homes: HomeMakers }) => Promise<void>,
   ): Promise<Tenant> {
     const { id, key } = await get(name)
     return db.session((session) =>
@@ -94,7 +113,7 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
         // Read again: until the lock was ours it may have changed.
         const tenant = await findTenant(session, { id })
         if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: key } })
-        await work(session, tenant, await runtimeLogin(session))
+        await work(session, tenant, await makersFor(session))
         return (await findTenant(session, { id })) ?? tenant
       }),
     )
@@ -106,8 +125,9 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
       const chosen = input.seed ?? parts.seed
       const seed = chosen === undefined || chosen === false ? undefined : await loadSeed(chosen)
       return db.session(async (session) => {
-        const login = await runtimeLogin(session)
-        return provision(session, input, { runtimeLogin: login, migrator, seed, onStep: input.onStep })
+        const { entry, homes } = await makersFor(session)
+        const { runtimeLogin: login } = entry
+        return provision(session, input, { runtimeLogin: login, homes, seed, onStep: input.onStep })
       })
     },
 
@@ -128,15 +148,15 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
 
     async suspend(name, { reason } = {}) {
       if (reason !== undefined) checkReason(reason)
-      return change(name, (session, tenant, login) => suspend(session, tenant, login, reason))
+      return change(name, (session, tenant, { entry }) => suspend(session, tenant, entry, reason))
     },
 
-    resume: (name) => change(name, (session, tenant, login) => resume(session, tenant, login)),
+    resume: (name) => change(name, (session, tenant, { entry }) => resume(session, tenant, entry)),
 
     async delete(name, { confirm }) {
-      await change(name, async (session, tenant, login) => {
+      await change(name, async (session, tenant, { entry, homes }) => {
         if (confirm !== tenant.key) throw new TenantryError('TNY304', { params: { tenant: tenant.key } })
-        await erase(session, tenant, login)
+        await erase(session, tenant, entry, homes)
       })
     },
   }

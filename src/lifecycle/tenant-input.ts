@@ -1,7 +1,7 @@
 /** Checks what callers give for a tenant, before any SQL. */
 import { isTenantId } from '../catalog/tenant-id.ts'
 import { TenantryError } from '../core/errors.ts'
-import { type Plan, requireNewKey, type Settings } from '../core/tenant.ts'
+import { type Plan, requireNewKey, type Settings, type TenantModel, type TenantTier } from '../core/tenant.ts'
 
 /** What a tenant is made from. */
 export interface TenantInput {
@@ -15,6 +15,10 @@ export interface TenantInput {
   readonly plan?: Plan
   /** A JSON object; empty by default. */
   readonly settings?: Settings
+  /** Where its rows will be: tables that tenants share, a schema (default) or a database of its own. */
+  readonly model?: TenantModel
+  /** `guarded` by default; `sealed` (default of the model `database`) needs a master key. */
+  readonly tier?: TenantTier
 }
 
 const CONTROL = /\p{Cc}/u
@@ -32,6 +36,13 @@ export function checkTenantInput(input: TenantInput): void {
   if (input.name !== undefined) checkName(input.name)
   if (input.plan !== undefined) checkText(input.plan, 'plan', LONGEST_PLAN)
   if (input.settings !== undefined) settingsJson(input.settings)
+  checkChoice(input.model, 'model', ['shared', 'schema', 'database'])
+  checkChoice(input.tier, 'tier', ['guarded', 'sealed'])
+}
+
+function checkChoice(value: unknown, field: string, choices: readonly string[]): void {
+  if (value === undefined || choices.some((choice) => choice === value)) return
+  throw invalid(`${field} is one of ${choices.join(', ')}`)
 }
 
 /** @throws TNY308 */

@@ -28,7 +28,7 @@ export interface ApplyOptions {
 }
 
 /** What a migration may leave in the session, which goes on to the next tenant; after a failure the rollback does it. */
-const CLEAN_SESSION = 'reset all; discard temp; deallocate all; close all; unlisten *'
+export const CLEAN_SESSION = 'reset all; discard temp; deallocate all; close all; unlisten *'
 
 /** Ends the transaction when the ledger is not what it was: the text of a cast that fails. */
 const MOVED = 'tenantry: the ledger moved on'
@@ -121,7 +121,8 @@ function lineOf(error: unknown, before: string, migration: Migration): number | 
   return migration.line + lineAt(migration.up, at) - 1
 }
 
-function failure(error: unknown, target: Target, file: string, line?: number): TenantryError {
+/** TNY402 for what went wrong in a file, with its line where that is known; an error of Tenantry's own as it is. */
+export function failure(error: unknown, target: Target, file: string, line?: number): TenantryError {
   if (error instanceof TenantryError) return error
   const said = error instanceof Error ? error.message : String(error)
   const reason = line === undefined ? said : `${said} (line ${line})`

@@ -1,13 +1,21 @@
-/** Migrations of the whole fleet: the shared set first, then every tenant, one after another. */
+/** Migrations of the whole fleet: the shared set first, then tenants that share tables, then every other one. */
 import { resolve } from 'node:path'
 import type { MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
-import type { TenantHome, TenantHomes } from '../core/homes.ts'
+import type { SharedHome, TenantHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import type { Home, TenantStatus } from '../core/tenant.ts'
 import { applyMigrations, ledgerFailure } from './apply-migrations.ts'
-import { readLedgers, type Ledger, type Target } from './ledger.ts'
+import { applyToShared } from './apply-shared.ts'
+import {
+  announceMigration,
+  readLedgers,
+  SHARED_TENANTS,
+  sharedTarget,
+  type Ledger,
+  type Target,
+} from './ledger.ts'
 import type { MigrationProgress, MigrationReport, MigrationStatus } from './migration-report.ts'
 import { createMigrationReader, type Migration } from './read-migrations.ts'
 
@@ -64,16 +72,40 @@ export function createMigrations(options: MigrationsOptions): Migrations {
     target: Target,
     migrations: readonly Migration[],
     ledger?: Ledger,
-  ): Promise<{ applied: string[]; error?: TenantryError }> {
+  ): Promise<Outcome> {
+    return collect((onApplied) =>
+      applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, onApplied }),
+    )
+  }
+
+  async function runShared(
+    session: Queryable,
+    home: SharedHome,
+    migrations: readonly Migration[],
+  ): Promise<Outcome> {
+    const listSharing = homes.listSharing.bind(homes)
+    return collect((onApplied) =>
+      applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied }),
+    )
+  }
+
+  /** A tenant in a database of its own; others do not stop where that cannot be reached. */
+  async function runThere(
+    session: Queryable,
+    { target, database }: FleetMember,
+    migrations: readonly Migration[],
+  ): Promise<Outcome> {
     const applied: string[] = []
     try {
-      const onApplied = (name: string): void => void applied.push(name)
-      await applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, onApplied })
-      return { applied }
+      const there = await db.inDatabase(database ?? '').session(async (other) => {
+        await requirePlainStrings(other)
+        return run(other, { ...target, tenantId: undefined }, migrations)
+      })
+      // What is told in one database is not heard in another.
+      if (there.applied.length > 0) await session.query(announceMigration(target))
+      return there
     } catch (error) {
-      // Anything else means that the session is gone, and the lock with it.
-      if (!(error instanceof TenantryError && /^TNY40[23]$/.test(error.code))) throw error
-      return { applied, error }
+      return { applied, error: ledgerFailure(error, target) }
     }
   }
 
@@ -84,15 +116,32 @@ export function createMigrations(options: MigrationsOptions): Migrations {
         await requirePlainStrings(session)
         const sharedRun = await run(session, SHARED, shared)
         if (sharedRun.error !== undefined) throw sharedRun.error
-        const fleet = (await readFleet(session, homes)).filter(({ status }) => MIGRATED.includes(status))
-        const total = fleet.length + 1
-        onProgress?.({ done: 1, total, tenant: SHARED.label, applied: sharedRun.applied })
+        const sharedHome = await homes.findShared()
+        const all = await readFleet(session, homes)
+        const fleet = all.members.filter(({ status }) => MIGRATED.includes(status))
+        const total = fleet.length + (sharedHome === undefined ? 1 : 2)
+        let done = 0
+        const tell = (key: string, applied: readonly string[]): void =>
+          onProgress?.({ done: ++done, total, tenant: key, applied })
+        tell(SHARED.label, sharedRun.applied)
         const report = { shared: sharedRun.applied, tenants: [], failed: [] } as Growing<MigrationReport>
-        for (const [index, { key, target, ledger }] of fleet.entries()) {
-          const { applied, error } = await run(session, target, tenant, ledger)
-          if (error === undefined) report.tenants.push({ key, applied })
-          else report.failed.push({ key, applied, error })
-          onProgress?.({ done: index + 2, total, tenant: key, applied })
+        const note = (key: string, { applied, error }: Outcome, members?: number): void => {
+          const line = members === undefined ? { key, applied } : { key, applied, members }
+          if (error === undefined) report.tenants.push(line)
+          else report.failed.push({ ...line, error })
+          tell(key, applied)
+        }
+        if (sharedHome !== undefined) {
+          note(SHARED_TENANTS, await runShared(session, sharedHome, tenant), all.sharing)
+        }
+        for (const member of fleet) {
+          const { key, target, database, ledger } = member
+          note(
+            key,
+            database === undefined
+              ? await run(session, target, tenant, ledger)
+              : await runThere(session, member, tenant),
+          )
         }
         return report.failed.length === 0
           ? report
@@ -117,11 +166,20 @@ export function createMigrations(options: MigrationsOptions): Migrations {
         const [ledger] = await readLedgers(session, [SHARED])
         const applied = ledger?.applied ?? []
         const fleet = await readFleet(session, homes)
+        const there = fleet.members.filter(({ database }) => database !== undefined)
+        const read = await readThere(db, there)
+        const states = [...(await readSharing(session, homes, fleet.sharing)), ...fleet.members]
         return {
           shared: { applied, pending: pendingNames(shared, applied) },
-          tenants: fleet.map(({ key, status, target, ledger: { applied: names, problem } }) => {
+          tenants: states.map((member) => {
+            const { key, status, target, members } = member
+            const { applied: names, problem } = read.get(member) ?? member.ledger ?? NOTHING_RAN
             const state = { key, status, applied: names.length, pending: pendingNames(tenant, names) }
-            return problem === undefined ? state : { ...state, error: ledgerFailure(problem, target) }
+            return {
+              ...state,
+              ...(members === undefined ? {} : { members }),
+              ...(problem === undefined ? {} : { error: ledgerFailure(problem, target) }),
+            }
           }),
         }
       })
@@ -136,6 +194,35 @@ export function createMigrations(options: MigrationsOptions): Migrations {
         return applied
       })
     },
+
+    async migrateShared(database, home) {
+      const tenant = await readTenant()
+      return database.session(async (session) => {
+        await requirePlainStrings(session)
+        const { applied, error } = await runShared(session, home, tenant)
+        if (error !== undefined) throw error
+        return applied
+      })
+    },
+  }
+}
+
+interface Outcome {
+  /** Names that ran, before the failure too. */
+  readonly applied: string[]
+  readonly error?: TenantryError
+}
+
+/** What ran, and the failure that ended it. */
+async function collect(apply: (onApplied: (name: string) => void) => Promise<void>): Promise<Outcome> {
+  const applied: string[] = []
+  try {
+    await apply((name) => void applied.push(name))
+    return { applied }
+  } catch (error) {
+    // Anything else means that the session is gone, and the lock with it.
+    if (!(error instanceof TenantryError && /^TNY40[237]$/.test(error.code))) throw error
+    return { applied, error }
   }
 }
 
@@ -146,20 +233,71 @@ interface FleetMember {
   readonly key: string
   readonly status: TenantStatus
   readonly target: Target
-  readonly ledger: Ledger
+  /** Of a tenant in another database; its ledger is not read with the others. */
+  readonly database?: string | undefined
+  readonly ledger?: Ledger | undefined
+  /** How many tenants this stands for, where they share tables. */
+  readonly members?: number | undefined
 }
 
-async function readFleet(session: Queryable, homes: TenantHomes): Promise<FleetMember[]> {
-  const listed: TenantHome[] = []
-  for await (const home of homes.list()) listed.push(home)
-  const targets = listed.map(({ id, key, home }) => targetOf(home, key, id))
+interface Fleet {
+  /** Every tenant whose tables are its own. */
+  readonly members: readonly FleetMember[]
+  /** How many others share tables. */
+  readonly sharing: number
+}
+
+const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
+
+async function readFleet(session: Queryable, homes: TenantHomes): Promise<Fleet> {
+  const [here, there]: [TenantHome[], FleetMember[]] = [[], []]
+  let sharing = 0
+  for await (const tenant of homes.list()) {
+    const { id, key, status, home } = tenant
+    if (home.model === 'shared') sharing++
+    else if (home.database === undefined) here.push(tenant)
+    else there.push({ id, key, status, target: targetOf(home, key, id), database: home.database })
+  }
+  const targets = here.map(({ id, key, home }) => targetOf(home, key, id))
   const ledgers = await readLedgers(session, targets)
   const members: FleetMember[] = []
-  for (const [index, { id, key, status }] of listed.entries()) {
+  for (const [index, { id, key, status }] of here.entries()) {
     const [target, ledger] = [targets[index], ledgers[index]]
     if (target !== undefined && ledger !== undefined) members.push({ id, key, status, target, ledger })
   }
-  return members
+  return { members: [...members, ...there], sharing }
+}
+
+/** The line of a report for all tenants that share tables; none where there is no such place. */
+async function readSharing(session: Queryable, homes: TenantHomes, members: number): Promise<FleetMember[]> {
+  const home = await homes.findShared()
+  if (home === undefined) return []
+  const target = sharedTarget(home)
+  const [ledger] = await readLedgers(session, [target])
+  return [{ id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members }]
+}
+
+/** How many other databases are asked at a time. */
+const AT_ONCE = 4
+
+async function readThere(
+  db: AdminDatabase,
+  members: readonly FleetMember[],
+): Promise<Map<FleetMember, Ledger>> {
+  const found = new Map<FleetMember, Ledger>()
+  const waiting = [...members]
+  const readNext = async (): Promise<void> => {
+    for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
+      const { target, database = '' } = member
+      const [ledger] = await db
+        .inDatabase(database)
+        .session((session) => readLedgers(session, [target]))
+        .catch((problem: unknown) => [{ ...NOTHING_RAN, problem }])
+      found.set(member, ledger ?? NOTHING_RAN)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, readNext))
+  return found
 }
 
 function targetOf(home: Home, label: string, tenantId?: string): Target {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
+import type { SharedHome } from '../core/homes.ts'
 import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
 
 /** A schema that migrations are for, and as whom they run there. */
@@ -16,6 +17,14 @@ export interface Target {
   readonly tenantId?: string | undefined
   /** For people: the tenant's key, or `shared`. */
   readonly label: string
+}
+
+/** The name of all tenants that share tables, for people: no key holds a space. */
+export const SHARED_TENANTS = 'shared tenants'
+
+/** The pattern holds their ledger: it is what migrations make of a tenant's schema. */
+export function sharedTarget({ pattern, role, ownerRole }: SharedHome): Target {
+  return { schema: pattern, ownerRole, tenantRole: role, label: SHARED_TENANTS }
 }
 
 /** What a schema's ledger says. */

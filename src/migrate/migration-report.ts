@@ -4,10 +4,10 @@ import type { TenantStatus } from '../core/tenant.ts'
 
 /** Told after the shared set and after each tenant. */
 export interface MigrationProgress {
-  /** Targets finished, failed ones included: the shared set counts as one. */
+  /** Targets finished, failed ones included: the shared set counts as one, and so do all tenants that share tables. */
   readonly done: number
   readonly total: number
-  /** The tenant's key, or `shared`. */
+  /** The tenant's key, `shared`, or `shared tenants`. */
   readonly tenant: string
   /** Names that ran now. */
   readonly applied: readonly string[]
@@ -16,13 +16,21 @@ export interface MigrationProgress {
 /** What `up` did. */
 export interface MigrationReport {
   readonly shared: readonly string[]
-  /** Every tenant that is up to date now; `applied` is empty where nothing was missing. */
-  readonly tenants: readonly { readonly key: string; readonly applied: readonly string[] }[]
+  /**
+   * Every tenant that is up to date now; `applied` is empty where nothing was missing. Tenants that share tables are
+   * one entry, `shared tenants`, which says how many they are.
+   */
+  readonly tenants: readonly {
+    readonly key: string
+    readonly applied: readonly string[]
+    readonly members?: number
+  }[]
   /** Tenants that are not; `applied` is what ran before the failure. */
   readonly failed: readonly {
     readonly key: string
     readonly applied: readonly string[]
     readonly error: TenantryError
+    readonly members?: number
   }[]
 }
 
@@ -35,6 +43,8 @@ export interface MigrationStatus {
     /** How many ran. */
     readonly applied: number
     readonly pending: readonly string[]
+    /** How many tenants this stands for: those that share tables are one entry, `shared tenants`. */
+    readonly members?: number
     /** Where the ledger cannot be read: everything counts as pending then. */
     readonly error?: TenantryError
   }[]

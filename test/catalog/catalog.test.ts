@@ -97,10 +97,13 @@ test('the runtime login reads what resolving needs and nothing else; tenants and
     'tenantry_app SELECT tenants',
   ])
   const [usage] = await database.sql(
-    `select has_schema_privilege($1, 'tenantry', 'USAGE') as tenant, has_schema_privilege('public', 'tenantry', 'USAGE') as everybody`,
+    `select has_schema_privilege($1, 'tenantry', 'USAGE') as tenant,
+       has_schema_privilege('public', 'tenantry', 'USAGE') as everybody,
+       array(select p.proname::text from pg_proc p where p.pronamespace = 'tenantry'::regnamespace
+         and has_function_privilege($1, p.oid, 'EXECUTE')) as calls`,
     [home.role],
   )
-  expect(usage).toEqual({ tenant: false, everybody: false })
+  expect(usage).toEqual({ tenant: true, everybody: false, calls: ['current_tenant'] })
   await expect(app.query("update tenantry.tenants set plan = 'gold'")).rejects.toMatchObject({
     code: '42501',
   })

@@ -1,5 +1,6 @@
 /** `tenantry doctor`: a sound set-up, and each thing that can be wrong with one. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { holesOf } from '../../src/isolation/known-holes.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { createProject, ORDERS, type SampleProject } from './run-cli.ts'
 
@@ -35,18 +36,31 @@ async function examine(env: Record<string, string>): Promise<{ code: number | nu
   return { code, report: JSON.parse(stdout) as Report }
 }
 
-test('a sound set-up: every check is ok, for people and for machines', async () => {
+/** Whether its PostgreSQL has known holes: the package of the embedded server is not always the newest. */
+async function isAged(): Promise<boolean> {
+  const [server] = await db.sql<{ version: number }>(
+    "select current_setting('server_version_num')::int as version",
+  )
+  return holesOf(server?.version ?? 0).length > 0
+}
+
+test('a sound set-up: every check is ok but the age of the server, for people and for machines', async () => {
+  const aged = await isAged()
   const { code, stdout, stderr } = await project.run('doctor')
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(stdout).toMatch(/^ok {4}server version +PostgreSQL \d+\.\d+$/m)
-  expect(stdout.trimEnd().split('\n').at(-1)).toBe('All is well.')
+  expect(stdout.trimEnd().split('\n').at(-1)).toBe(aged ? '0 failed, 1 warning.' : 'All is well.')
   const report = await project.json<Report>('doctor')
   expect(report.ok).toBe(true)
-  expect(new Set(report.checks.map(({ status }) => status))).toEqual(new Set(['ok']))
+  const others = report.checks.filter(({ name }) => name !== 'security fixes')
+  expect(new Set(others.map(({ status }) => status))).toEqual(new Set(['ok']))
+  expect(report.checks.find(({ name }) => name === 'security fixes')?.status).toBe(aged ? 'warn' : 'ok')
   const names = [
     'configuration',
     'runtime connection',
     'server version',
+    'security fixes',
+    'tenant roles',
     'string literals',
     'runtime login',
     'enforcement',
@@ -118,7 +132,7 @@ test('a catalog that is missing fails; tenants that are behind and unfinished wo
   expect(stdout).toMatch(/^warn {2}unfinished operation +create of globex: failed: migrate: /m)
   expect(stdout).toContain('To complete it: tenantry tenants create globex')
   expect(stdout).toMatch(/^warn {2}migrations +0 shared migrations pending, 1 of \d tenants behind$/m)
-  expect(stdout).toContain('0 failed, 2 warnings.')
+  expect(stdout).toContain(`0 failed, ${(await isAged()) ? 3 : 2} warnings.`)
 })
 
 test('two URLs that lead to different databases fail', async () => {

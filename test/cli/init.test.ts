@@ -137,7 +137,7 @@ test('V2: --write-env is for this user alone, keeps other lines, and is read by 
   const file = join(project.folder, '.env.local')
   expect(statSync(file).mode & 0o777).toBe(0o600)
   expect(readFileSync(file, 'utf8')).toMatch(
-    /^PORT=3000\nDATABASE_URL=postgres:.*\nTENANTRY_ADMIN_URL=postgres:.*\n$/,
+    /^PORT=3000\nDATABASE_URL=postgres:.*\nTENANTRY_ADMIN_URL=postgres:.*\nTENANTRY_MASTER_KEY=[\w-]{43}\n$/,
   )
   expect(await project.run('tenants', 'list')).toMatchObject({ code: 0 })
   const rotated = await project.run(

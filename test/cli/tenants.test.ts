@@ -60,6 +60,7 @@ test('--json gives the same shape for create, show, rename, suspend and resume',
     settings: { locale: 'en' },
     home: {
       model: 'schema',
+      tier: 'guarded',
       schema: 'tenant_globex',
       role: expect.stringMatching(/^tny_/),
       ownerRole: expect.stringMatching(/^tny_/),
@@ -87,8 +88,8 @@ test('--json gives the same shape for create, show, rename, suspend and resume',
 test('list shows aligned columns, and everything by --json, page by page', async () => {
   const { stdout } = await project.run('tenants', 'list')
   const [heading = '', acme = '', gx = ''] = stdout.split('\n')
-  expect(heading).toMatch(/^KEY +STATUS +PLAN +SCHEMA +CREATED +NAME$/)
-  for (const title of ['STATUS', 'SCHEMA', 'NAME']) {
+  expect(heading).toMatch(/^KEY +STATUS +PLAN +MODEL +TIER +HOME +CREATED +NAME$/)
+  for (const title of ['STATUS', 'HOME', 'NAME']) {
     const at = heading.indexOf(title)
     expect(acme.slice(at - 2, at)).toBe('  ')
     expect(gx[at]).not.toBe(' ')

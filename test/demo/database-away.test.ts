@@ -110,7 +110,7 @@ test(
     const crowd = await Promise.all(Array.from({ length: 64 }, () => server.ask('acme.localhost', '/orders')))
     for (const answer of crowd) expectUnavailable(answer)
     expect(performance.now() - since).toBeLessThan(DEADLINE_MS)
-    expect((await server.post('localhost', '/signup', { key: 'initech', name: 'Initech' })).status).toBe(503)
+    expect((await server.post('localhost', '/signup', { key: 'hooli', name: 'Hooli' })).status).toBe(503)
     expect((await server.ask('localhost', '/healthz')).status).toBe(200)
     expect((await server.ask('localhost', '/readyz')).status).toBe(503)
     expect((await server.ask('a_b.localhost', '/orders')).status).toBe(400)
@@ -118,7 +118,7 @@ test(
     database = await prepareEmbedded({ dir, port })
     await heals()
     expect((await server.ask('never-seen.localhost', '/orders')).status).toBe(404)
-    expect((await server.post('localhost', '/signup', { key: 'initech', name: 'Initech' })).status).toBe(201)
+    expect((await server.post('localhost', '/signup', { key: 'hooli', name: 'Hooli' })).status).toBe(201)
   },
 )
 

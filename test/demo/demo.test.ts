@@ -46,11 +46,15 @@ describe('npm run demo', () => {
     await demo.said(`ready http://localhost:${demo.port}\n`)
     await demo.said('Ctrl-C')
     expect(demo.stdout()).toMatch(
-      new RegExp(`acme +Acme Corporation +pro +curl http://acme\\.localhost:${demo.port}/orders\\n`),
+      new RegExp(`acme +Acme Corporation +pro +schema +curl http://acme\\.localhost:${demo.port}/orders\\n`),
     )
-    expect(demo.stdout()).toMatch(/globex +Globex +free +curl http:/)
+    expect(demo.stdout()).toMatch(/globex +Globex +free +schema +curl http:/)
+    expect(demo.stdout()).toMatch(/initech +Initech +free +shared +curl http:/)
+    expect(demo.stdout()).toMatch(/umbrella +Umbrella Corporation +enterprise +database +curl http:/)
     expect(await customersOf(demo)).toEqual(SEED)
     expect(await customersOf(demo, 'globex')).toEqual(['Hank Scorpio', 'Homer Simpson'])
+    expect(await customersOf(demo, 'initech')).toEqual(['Milton Waddams', 'Bill Lumbergh'])
+    expect(await customersOf(demo, 'umbrella')).toEqual(['Albert Wesker', 'Jill Valentine'])
     expect(await order(demo, 'Marvin')).toBe(201)
     await stop(demo)
   })

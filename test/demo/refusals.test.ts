@@ -130,15 +130,15 @@ describe('what names no tenant', () => {
   )
 
   test('a tenant has no sign-up, and the bare host has one whose tenant answers at once', async () => {
-    const fresh = { key: 'initech', name: 'Initech' }
+    const fresh = { key: 'hooli', name: 'Hooli' }
     for (const host of ['acme.localhost', SUSPENDED, UNKNOWN]) {
       expect((await server.post(host, '/signup', fresh)).status, host).toBe(404)
     }
-    expect((await server.ask('initech.localhost', '/me')).status).toBe(404)
+    expect((await server.ask('hooli.localhost', '/me')).status).toBe(404)
     expect((await server.post('localhost', '/signup', fresh)).status).toBe(201)
-    expect(await server.ask('initech.localhost', '/me')).toMatchObject({
+    expect(await server.ask('hooli.localhost', '/me')).toMatchObject({
       status: 200,
-      text: '{"key":"initech","name":"Initech","plan":"free"}',
+      text: '{"key":"hooli","name":"Hooli","plan":"free"}',
     })
   })
 })

@@ -151,19 +151,19 @@ describe('a pool of another database', () => {
   test('is there while it is used, and closed after', async () => {
     const { pools, reasons } = open({ idleTimeoutMs: 50 })
     await Promise.all([run(pools, asker('acme')), run(pools, asker('acme', other.name))])
-    expect(pools.databases).toBe(2)
-    await waitFor(() => pools.databases === 1)
+    expect(pools.size).toBe(2)
+    await waitFor(() => pools.size === 1)
     expect(reasons).toEqual(['idle', 'idle'])
     await waitFor(async () => (await sessions()).other === 0)
     await run(pools, asker('acme', other.name))
-    expect(pools.databases).toBe(2)
+    expect(pools.size).toBe(2)
   })
 
   test('is the catalog’s where it bears the name of that', async () => {
     const { pools } = open({ max: 2 })
     const first = await run(pools, asker('acme', catalog.name))
     expect(await run(pools, asker('acme'))).toBe(first)
-    expect(pools.databases).toBe(1)
+    expect(pools.size).toBe(1)
   })
 
   test('of a database that is not there fails as PostgreSQL says it, and takes no place from others', async () => {

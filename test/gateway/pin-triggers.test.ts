@@ -7,15 +7,17 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Tenancy } from '../../src/index.ts'
 import { knexForTenants } from '../../src/orm/knex.ts'
-import { loadParser, readStatement, type Statement } from '../../src/sql/statement.ts'
+import { createParser } from '../../src/sql/parser.ts'
+import { readStatement, type Statement } from '../../src/sql/statement.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 import { recordWire, type SentStatement, type WireRecorder } from '../support/wire-recorder.ts'
 
+const parser = createParser()
 let world: TenantWorld
 let wire: WireRecorder
 let tenancy: Tenancy
 beforeAll(async () => {
-  await loadParser()
+  await parser.load()
   world = await createTenantWorld('acme', 'globex')
   wire = await recordWire(world.db.appUrl)
   tenancy = world.open({ connection: wire.url, direct: world.db.appUrl, pooler: 'pgbouncer', max: 4 })
@@ -48,7 +50,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
 function pinTrigger({ name, text }: SentStatement): string | undefined {
   if (name !== '') return 'a named statement'
   if (Buffer.byteLength(text) > LONGEST_TEXT) return 'a text over 16 KB'
-  const statement = readStatement(text)
+  const statement = readStatement(text, parser)
   return COMMANDS[statement.node] ?? (statement.traits.has('temp') ? 'temporary' : callTrigger(statement))
 }
 

@@ -62,7 +62,7 @@ async function makeFleet(superuser: AdminDatabase): Promise<SoakTenant[]> {
       for (const [index, pair] of roles.slice(from, from + 100).entries()) {
         const key = `soak-${from + index}`
         const tenant = { key, schema: `tenant_soak_${from + index}`, ...pair, committed: 0 }
-        await createTenantSchema(tx, { ...tenant, model: 'schema', epoch: 1 })
+        await createTenantSchema(tx, { ...tenant, model: 'schema', tier: 'guarded', epoch: 1 })
         await tx.query(`set local role ${pair.ownerRole};
           create table ${tenant.schema}.items (id int primary key, owner text not null, n int not null default 0);
           insert into ${tenant.schema}.items (id, owner) select i, '${key}' from generate_series(1, ${ROWS}) i;
@@ -75,8 +75,8 @@ async function makeFleet(superuser: AdminDatabase): Promise<SoakTenant[]> {
     fleet.map((each) => each[name]),
   )
   await superuser.query(
-    `insert into tenantry.tenants (id, status, name, plan, settings, model, schema_name, role_name, owner_role, epoch)
-     select 'id-' || t.key, 'active', t.key, 'free', '{}', 'schema', t.schema, t.role, t.owner, 1
+    `insert into tenantry.tenants (id, status, name, plan, settings, model, tier, schema_name, role_name, owner_role, epoch)
+     select 'id-' || t.key, 'active', t.key, 'free', '{}', 'schema', 'guarded', t.schema, t.role, t.owner, 1
      from unnest($1::text[], $2::text[], $3::text[], $4::text[]) t (key, schema, role, owner)`,
     columns,
   )

@@ -102,12 +102,97 @@ test('S29: what would reach the next tenant on the connection is refused', async
   await expect(pool.query('copy orders to stdout')).rejects.toMatchObject({ code: 'TNY210' })
 })
 
+test('S29: what another tenant has prepared on the connection is neither run nor shown; without the guard it is', async () => {
+  for (const text of [
+    'explain execute planted',
+    'explain analyze execute planted',
+    'explain analyze create table t as select 1',
+    'create table t as execute planted',
+    'select statement from pg_prepared_statements',
+    'select count(*) from "pg_catalog"."pg_prepared_statements" p',
+    'with p as (select * from pg_prepared_statement()) select * from p',
+  ]) {
+    await expectRefused(text)
+  }
+  await enterUnguarded(world, 'acme', async (query) => {
+    // Both on one connection, as tenants are, one after the other.
+    await query(`prepare planted as select 'the secret of globex'`)
+    expect((await query('explain (analyze, verbose) execute planted')).rows[0]).toEqual({
+      'QUERY PLAN': expect.stringContaining('Result') as string,
+    })
+    expect(JSON.stringify((await query('explain (verbose) execute planted')).rows)).toContain(
+      'secret of globex',
+    )
+    // The second needs no guard where the database is hardened.
+    await expect(query('select statement from pg_prepared_statements')).rejects.toMatchObject({
+      code: '42501',
+    })
+  })
+})
+
+test('S15: temporary tables by any name are refused', async () => {
+  for (const text of [
+    'create table pg_temp.orders (a int)',
+    'create table "pg_temp"."orders" as select 1',
+    'select 1 as a into pg_temp.orders',
+    'explain analyze create temp table orders as select 1',
+    'create function pg_temp.f() returns int language sql as $$select 1$$',
+  ]) {
+    await expectRefused(text)
+  }
+  const { central } = world.open()
+  for (const text of ['create table pg_temp.orders (a int)', "set local search_path = 'pg_temp'"]) {
+    await expect(central.query(text), text).rejects.toMatchObject({ code: 'TNY204' })
+  }
+})
+
+test('S2: a call is found wherever it stands, and however it is written', async () => {
+  for (const text of [
+    "select U&\"set\\005fconfig\"('role', 'x', true)",
+    "call set_config('role', 'x', true)",
+    "select * from rows from (set_config('role', 'x', true)) r",
+    "select 1 limit length(set_config('role', 'x', true))",
+    "select * from json_table('[1]', '$[*]' passing set_config('role', 'x', true) as x columns (n int path '$'))",
+    "explain select set_config('role', 'x', true)",
+    "copy (select set_config('role', 'x', true)) to stdout",
+    "declare c cursor for select set_config('role', 'x', true)",
+    "merge into orders o using (select set_config('role', 'x', true)) s on false when not matched then do nothing",
+  ]) {
+    await expectRefused(text)
+  }
+})
+
+test('a lock that would stop every tenant of a shared table is refused there, and only there', async () => {
+  const guard = createGuard()
+  await guard.load()
+  for (const text of ['lock orders', 'lock table orders in share mode']) {
+    expect(guard.check(text, 'tenant')).toBe('send')
+    expect(() => guard.shared(text)).toThrow(expect.objectContaining({ code: 'TNY204' }))
+  }
+  for (const text of ['lock orders in row exclusive mode', 'select * from orders for update skip locked']) {
+    expect(guard.shared(text)).toBe(text)
+  }
+})
+
+test('texts for shared tables are completed once, and others cost a look', async () => {
+  const guard = createGuard()
+  await guard.load()
+  const upsert = 'insert into t (a) values (1) on conflict (a) do nothing'
+  expect(guard.shared(upsert)).toBe('insert into t (a) values (1) on conflict (tenant_id, a) do nothing')
+  expect(guard.shared(upsert)).toBe(guard.shared(upsert))
+  expect(guard.shared('select 1')).toBe('select 1')
+})
+
 describe('what applications need runs', () => {
   test.for([
     'select * from orders where id = 1 for update',
     'with gone as (delete from orders where id = -1 returning *) select * from gone',
     "insert into orders (owner) values ('acme') on conflict do nothing returning id",
     "update orders set note = 'SET ROLE x; reset role' where id = -1",
+    'insert into orders (owner) select owner from orders where false returning *',
+    'with a as (insert into orders (owner) select null where false returning *) select * from a',
+    'explain (analyze, costs off) select * from orders for update',
+    'explain delete from orders where false',
     'merge into orders o using (select 1 as id) s on o.id = s.id when matched then update set note = null',
     'explain select * from orders',
     'show search_path',

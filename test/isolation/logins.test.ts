@@ -53,6 +53,9 @@ async function loggedDatabase(log: string[]): Promise<AdminDatabase> {
       return result
     },
     session: (fn) => fn(simple),
+    inDatabase() {
+      throw new Error('logins are made in one database')
+    },
     close: () => client.end(),
   }
 }
@@ -117,7 +120,7 @@ test('an owner without superuser but with CREATEROLE makes logins that work', as
     grant connect on database ${database.name} to ${owner} with grant option;
     grant temporary on database ${database.name} to ${owner} with grant option;
     grant usage, create on schema public to ${owner} with grant option;
-    grant tenantry_tenants, tenantry_owners to ${owner} with admin option`)
+    grant tenantry_tenants, tenantry_sealed, tenantry_owners to ${owner} with admin option`)
   const db = createAdminDatabase(withLogin(database.superuserUrl, { name: owner, password: 'p' }), 1)
   const { admin, app } = await createLogins(db, mine)
   await db.close()
@@ -137,7 +140,7 @@ test('TNY018 where the connection may not create roles, or not give rights on th
   await database.sql(`
     create role ${weak} login password 'p';
     create role ${stranger} login createrole password 'p';
-    grant tenantry_tenants, tenantry_owners to ${stranger} with admin option`)
+    grant tenantry_tenants, tenantry_sealed, tenantry_owners to ${stranger} with admin option`)
   for (const name of [weak, stranger]) {
     const db = createAdminDatabase(withLogin(database.superuserUrl, { name, password: 'p' }), 1)
     await expect(createLogins(db, theirs)).rejects.toMatchObject({ code: 'TNY018' })

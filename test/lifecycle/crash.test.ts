@@ -1,14 +1,7 @@
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { TenantryError } from '../../src/core/errors.ts'
-import type { DyingWork } from './fixtures/dying-process.ts'
+import { type Death, patiently, runChild as runDyingChild } from './dying-child.ts'
 import { residueOf, tracesOf } from './residue.ts'
 import { createSampleControl, customersIn, type SampleControl } from './sample-control.ts'
-
-const CHILD = fileURLToPath(new URL('fixtures/dying-process.ts', import.meta.url))
 
 let sample: SampleControl
 
@@ -17,41 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => sample.close())
 
-type Death = Pick<DyingWork, 'action' | 'key'> & Partial<DyingWork>
-
-/** The child's end: killed, or finished after so many statements. */
-async function runChild(death: Death): Promise<{ killed: boolean; statements: number }> {
-  const work: DyingWork = {
-    adminUrl: sample.database.adminUrl,
-    migrations: sample.migrations,
-    seed: sample.seed,
-    statement: 0,
-    moment: 'answered',
-    ...death,
-  }
-  return new Promise((resolve, reject) => {
-    const args = ['--conditions=tenantry-dev', CHILD, JSON.stringify(work)]
-    // Stripped types are kept from child to child: starting up is most of what this test costs.
-    const env = { ...process.env, NODE_COMPILE_CACHE: join(sample.migrations, '..', 'compile-cache') }
-    execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
-      if (error === null) resolve({ killed: false, statements: Number(stdout) })
-      else if (error.signal === 'SIGKILL') resolve({ killed: true, statements: 0 })
-      else reject(new Error(stderr, { cause: error }))
-    })
-  })
-}
-
-/** The server frees a dead process' lock once it noticed; until then it says TNY305. */
-async function patiently<T>(fn: () => Promise<T>): Promise<T> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await fn()
-    } catch (error) {
-      if (!(error instanceof TenantryError && error.code === 'TNY305') || attempt > 100) throw error
-      await sleep(20)
-    }
-  }
-}
+const runChild = (death: Death): ReturnType<typeof runDyingChild> => runDyingChild(sample, death)
 
 async function whatIsThere(key: string): Promise<{ id: string; status: string; schema: string } | undefined> {
   const rows = await sample.database.sql<{ id: string; status: string; schema: string }>(
@@ -87,10 +46,10 @@ async function completeAndCheck(key: string): Promise<void> {
   expect(await database.sql(`select name from "${home.schema}".pgmigrations`)).toHaveLength(1)
   expect(
     await database.sql('select kind, state, steps from tenantry.operations where tenant_id = $1', [id]),
-  ).toEqual([{ kind: 'create', state: 'done', steps: ['reserve', 'schema', 'migrate', 'seed', 'activate'] }])
+  ).toEqual([{ kind: 'create', state: 'done', steps: ['reserve', 'home', 'migrate', 'seed', 'activate'] }])
 }
 
-test.for(['reserve', 'schema', 'migrate', 'seed', 'activate'])(
+test.for(['reserve', 'home', 'migrate', 'seed', 'activate'])(
   'V1: the process is killed after the step %s of a creation, which a second call completes',
   async (step) => {
     const key = `step-${step}`

@@ -16,10 +16,13 @@ export async function tracesOf(
 ): Promise<Traces> {
   const rows = await database.sql<{ oid: string }>(
     `select oid::text from pg_roles where rolname in ($1, $2)
-     union all select oid::text from pg_namespace where nspname = $3`,
-    [home.role, home.ownerRole, home.schema],
+     union all select oid::text from pg_namespace where nspname = $3
+     union all select oid::text from pg_database where datname = $4`,
+    [home.role, home.ownerRole, home.schema, home.database],
   )
-  return { id, key, oids: rows.map(({ oid }) => oid), names: [home.role, home.ownerRole, home.schema, key] }
+  // In databases of their own, all tenants' schemas have one name.
+  const place = home.database ?? home.schema
+  return { id, key, oids: rows.map(({ oid }) => oid), names: [home.role, home.ownerRole, place, key] }
 }
 
 /** Each trace that is still there, as a sentence; the tombstone of id, status and times is none. */
@@ -28,6 +31,8 @@ export async function residueOf(database: TestDatabase, traces: Traces): Promise
   const oids = `array[${traces.oids.join(',')}]::oid[]`
   const looks = {
     schema: `select nspname from pg_namespace where oid = any (${oids}) or nspname = $1`,
+    database: `select datname from pg_database where oid = any (${oids}) or datname = $1`,
+    comment: `select description from pg_shdescription where objoid = any (${oids})`,
     role: `select rolname from pg_roles where oid = any (${oids})`,
     dependency: `select classid::regclass::text from pg_shdepend where refobjid = any (${oids})`,
     membership: `select roleid::text from pg_auth_members where roleid = any (${oids}) or member = any (${oids}) or grantor = any (${oids})`,

@@ -15,6 +15,9 @@ export interface SampleControl {
   close(): Promise<void>
 }
 
+/** What sealed tenants' secrets come from. */
+export const SAMPLE_MASTER_KEY = 'a master key for tests and long enough to be one'
+
 export async function createSampleControl(): Promise<SampleControl> {
   const database = await createTestDatabase()
   const folder = await mkdtemp(join(tmpdir(), 'tenantry-lifecycle-'))
@@ -34,6 +37,7 @@ drop table orders;
     connection: database.adminUrl,
     migrations: { tenant: migrations },
     seed,
+    masterKey: SAMPLE_MASTER_KEY,
   })
   return {
     database,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createControlPlane } from '../../src/control-plane.ts'
 import type { Queryable, Rows } from '../../src/core/database.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
+import { createKeyring } from '../../src/isolation/master-key.ts'
 import { createTenantAdministration } from '../../src/lifecycle/tenant-administration.ts'
 import { residueOf, tracesOf } from './residue.ts'
 import { createSampleControl, customersIn, type SampleControl } from './sample-control.ts'
@@ -26,7 +27,10 @@ function countingAdministration(): { administration: typeof tenants; asked: () =
     },
   }
   const all = { ...db, transaction: db.query, session: db.query, close: db.query }
-  return { administration: createTenantAdministration({ db: all as never }), asked: () => count }
+  return {
+    administration: createTenantAdministration({ db: all as never, keyring: createKeyring(undefined) }),
+    asked: () => count,
+  }
 }
 
 describe('create', () => {
@@ -46,11 +50,11 @@ describe('create', () => {
       status: 'active',
       plan: 'pro',
       settings: { locale: 'de', deep: { list: [1, '\\u0000 as text'] } },
-      home: { model: 'schema', schema: 'tenant_acme', epoch: 1 },
+      home: { model: 'schema', tier: 'guarded', schema: 'tenant_acme', epoch: 1 },
     })
     expect(tenant.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(Math.abs(tenant.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
-    expect(steps).toEqual(['reserve 1/5', 'schema 2/5', 'migrate 3/5', 'seed 4/5', 'activate 5/5'])
+    expect(steps).toEqual(['reserve 1/5', 'home 2/5', 'migrate 3/5', 'seed 4/5', 'activate 5/5'])
     expect(await customersIn(sample.database, 'tenant_acme')).toEqual(['first', 'second'])
     expect(await tenants.get(tenant.id)).toEqual(tenant)
   })
@@ -106,7 +110,7 @@ describe('create', () => {
     const half = await tenants.get('halfway')
     expect(half.status).toBe('provisioning')
     expect(await sample.control.operations.unfinished()).toMatchObject([
-      { kind: 'create', tenantKey: 'halfway', state: 'failed', steps: ['reserve', 'schema', 'migrate'] },
+      { kind: 'create', tenantKey: 'halfway', state: 'failed', steps: ['reserve', 'home', 'migrate'] },
     ])
     await expect(tenants.suspend('halfway')).rejects.toMatchObject({ code: 'TNY303' })
     const whole = await tenants.create({ key: 'halfway', plan: 'pro' })

@@ -188,6 +188,7 @@ test('a tenant that is deleted meanwhile is no failure', async () => {
   const migrations = createMigrations({
     db: admin,
     homes: {
+      ...homesOf([]),
       list: () => homesOf(listed++ === 0 ? tenants : tenants.filter((tenant) => tenant !== gone)).list(),
     },
     folders: { tenant: folder.path },

@@ -12,7 +12,7 @@ export async function makeTenants(admin: AdminDatabase, keys: readonly string[])
     for (const [index, key] of keys.entries()) {
       const { role, ownerRole } = roles[index] ?? { role: '', ownerRole: '' }
       const schema = `tenant_${key.replaceAll('-', '_')}`
-      const home = { model: 'schema', schema, role, ownerRole, epoch: 1 } as const
+      const home = { model: 'schema', tier: 'guarded', schema, role, ownerRole, epoch: 1 } as const
       await createTenantSchema(tx, home)
       tenants.push({ id: key, key, status: 'active', home })
     }
@@ -25,6 +25,8 @@ export function homesOf(tenants: readonly TenantHome[]): TenantHomes {
     async *list() {
       yield* tenants
     },
+    findShared: async () => undefined,
+    listSharing: async () => [],
   }
 }
 

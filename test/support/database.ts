@@ -1,11 +1,13 @@
 /** A database of its own for each test file, cloned from the prepared one in some 50 ms. */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { inject } from 'vitest'
+import { serverOf, type ServerVersion } from './versions.ts'
 
 /** URLs of one test database, one for each login. */
 export interface TestDatabase {
   readonly name: string
+  /** Of its server. */
+  readonly version: ServerVersion
   readonly superuserUrl: string
   readonly adminUrl: string
   readonly appUrl: string
@@ -17,11 +19,13 @@ export interface TestDatabase {
 export interface TestDatabaseOptions {
   /** With logins, hardening and catalog (default), or an empty database. */
   readonly installed?: boolean
+  /** The version of the server; 18 by default. The first database of an older one waits for that server's start. */
+  readonly version?: ServerVersion | undefined
 }
 
 /** Makes one. Call `drop` in afterAll; sessions that are still there are ended. */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
-  const { superuserUrl, template, passwords } = inject('server')
+  const { superuserUrl, template, passwords, version } = await serverOf(options.version)
   const name = `test_${randomBytes(6).toString('hex')}`
   const source = options.installed === false ? 'template1' : template
   await once(superuserUrl, async (client) => {
@@ -34,6 +38,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   pool.on('error', () => undefined)
   return {
     name,
+    version,
     superuserUrl: own,
     adminUrl: urlWith(own, { username: 'tenantry_admin', password: passwords.admin }),
     appUrl: urlWith(own, { username: 'tenantry_app', password: passwords.app }),
@@ -41,9 +46,26 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
       (await pool.query<R>(text, values)).rows,
     async drop() {
       await pool.end()
-      await once(superuserUrl, (client) => client.query(`drop database if exists ${name} with (force)`))
+      await once(superuserUrl, async (client) => {
+        for (const each of [...(await databasesOf(client, name)), name]) {
+          await client.query(`drop database if exists "${each}" with (force)`)
+        }
+      })
     },
   }
+}
+
+/** Databases of tenants, and the template of these, that the catalog in this one has made: their comments name it. */
+async function databasesOf(client: pg.Client, name: string): Promise<string[]> {
+  const { rows } = await client.query<{ name: string; template: boolean }>(
+    `select datname as name, datistemplate as template from pg_database
+     where shobj_description(oid, 'pg_database') like 'tenantry: % in ' || $1`,
+    [name],
+  )
+  for (const each of rows) {
+    if (each.template) await client.query(`alter database "${each.name}" is_template false`)
+  }
+  return rows.map((each) => each.name)
 }
 
 function urlWith(url: string, parts: Partial<Pick<URL, 'pathname' | 'username' | 'password'>>): string {

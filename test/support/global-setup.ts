@@ -1,22 +1,19 @@
-/** One embedded server for the whole run, with a prepared database that each test file clones. */
+/** Embedded servers for the whole run, each with a prepared database that test files clone. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { startEmbedded } from '../../dev/embedded.ts'
-import { type LoginPasswords, prepareDatabase } from '../../dev/project.ts'
-
-/** What test files learn of the server. */
-export interface TestServer {
-  readonly superuserUrl: string
-  readonly log: string
-  readonly template: string
-  readonly passwords: LoginPasswords
-}
+import { prepareDatabase } from '../../dev/project.ts'
+import { startOwnServer } from './own-server.ts'
+import { provideServers } from './server-provider.ts'
+import { type ServerVersion, type TestServer, USUAL_VERSION } from './server-versions.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
+    /** The server of tests that name no version. */
     server: TestServer
+    /** Where the others are asked for. */
+    servers: string
   }
 }
 
@@ -24,20 +21,23 @@ const TEMPLATE = 'tenantry_template'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   const dir = mkdtempSync(join(tmpdir(), 'tenantry-test-'))
-  const server = await startEmbedded({
-    dir,
-    // Durability costs time, and a crash of the machine ends the tests anyway.
-    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' },
-  })
-  const passwords = await prepareDatabase(server.superuserUrl, { database: TEMPLATE })
-  project.provide('server', {
-    superuserUrl: server.superuserUrl,
-    log: server.log,
-    template: TEMPLATE,
-    passwords,
-  })
+  const stops: (() => Promise<void>)[] = []
+
+  async function start(version: ServerVersion): Promise<TestServer> {
+    const server = await startOwnServer(version)
+    stops.push(() => server.stop())
+    const { log, superuserUrl } = server
+    const passwords = await prepareDatabase(superuserUrl, { database: TEMPLATE })
+    return { version, superuserUrl, log, template: TEMPLATE, passwords }
+  }
+
+  project.provide('server', await start(USUAL_VERSION))
+  const socket = join(dir, 'servers')
+  const provider = await provideServers(socket, start)
+  project.provide('servers', socket)
   return async () => {
-    await server.stop()
+    await provider.close()
+    await Promise.all(stops.map((stop) => stop()))
     rmSync(dir, { recursive: true, force: true })
   }
 }

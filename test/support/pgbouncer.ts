@@ -1,6 +1,5 @@
 /** A real PgBouncer in front of the test server, and its own word on what it does. */
 import pg from 'pg'
-import { inject } from 'vitest'
 import {
   type PgBouncer as Pooler,
   type PgBouncerOptions as PoolerOptions,
@@ -11,6 +10,7 @@ import {
   findNamingPgBouncer as findNaming,
   type PgBouncerProgram,
 } from '../../dev/pgbouncer-program.ts'
+import { serverOf, type ServerVersion } from './versions.ts'
 
 /** A running PgBouncer. */
 export interface PgBouncer extends Pooler {
@@ -21,6 +21,10 @@ export interface PgBouncer extends Pooler {
 /** How it is set up; `program` is the installed one by default. */
 export type PgBouncerOptions = Omit<PoolerOptions, 'logins'> & {
   readonly program?: PgBouncerProgram | undefined
+  /** URLs of logins beside the superuser's and the two of the installation. */
+  readonly moreLogins?: readonly string[] | undefined
+  /** Of the server behind it; 18 by default. */
+  readonly version?: ServerVersion | undefined
 }
 
 /** What a tenancy is told of a PgBouncer that carries names. */
@@ -43,11 +47,11 @@ export function findNamingPgBouncer(): PgBouncerProgram | undefined {
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer> {
   const program = options.program ?? findPgBouncer()
   if (program === undefined) throw new Error('pgbouncer is not installed')
-  const { superuserUrl, passwords } = inject('server')
+  const { superuserUrl, passwords } = await serverOf(options.version)
   const login = (username: string, password: string): string =>
     Object.assign(new URL(superuserUrl), { username, password }).href
   const app = login('tenantry_app', passwords.app)
-  const logins = [superuserUrl, app, login('tenantry_admin', passwords.admin)]
+  const logins = [superuserUrl, app, login('tenantry_admin', passwords.admin), ...(options.moreLogins ?? [])]
   const pooler = await start(program, { ...options, logins })
   const ownDatabase = Object.assign(new URL(pooler.through(superuserUrl)), { pathname: '/pgbouncer' }).href
   return {

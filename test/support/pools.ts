@@ -18,7 +18,14 @@ export const BOUNDS: DatabasePoolsOptions = {
 /** How connections to this database are opened. */
 export function settingsFor(url: string, events: Events = createEvents()): ConnectionSettings {
   const config = { connectionString: url }
-  return { config, named: true, repeated: new RepeatedTexts(), events, statementTimeoutMs: 60_000 }
+  return {
+    config,
+    named: true,
+    repeated: new RepeatedTexts(),
+    forSharedTables: (text) => text,
+    events,
+    statementTimeoutMs: 60_000,
+  }
 }
 
 /** A tenant like all others, in the catalog's database or another one. */

@@ -102,12 +102,22 @@ async function migrate(project: Project, { adminUrl }: ProjectServer, output: Ou
   }
 }
 
-function documentOf({ appUrl, adminUrl, superuserUrl, server }: ProjectServer): object {
+function documentOf({ appUrl, adminUrl, superuserUrl, masterKey, server }: ProjectServer): object {
   const { host, port, dir, version } = server
-  return { databaseUrl: appUrl, adminUrl, superuserUrl, host, port, dir, version, pid: process.pid }
+  return {
+    databaseUrl: appUrl,
+    adminUrl,
+    superuserUrl,
+    masterKey,
+    host,
+    port,
+    dir,
+    version,
+    pid: process.pid,
+  }
 }
 
-function describe(project: Project, { appUrl, adminUrl, server }: ProjectServer): string {
+function describe(project: Project, { appUrl, adminUrl, masterKey, server }: ProjectServer): string {
   const where = relative(process.cwd(), server.dir) || server.dir
   const shadowed = ['DATABASE_URL', 'TENANTRY_ADMIN_URL'].filter((name) => (process.env[name] ?? '') !== '')
   return [
@@ -115,6 +125,7 @@ function describe(project: Project, { appUrl, adminUrl, server }: ProjectServer)
     '',
     `DATABASE_URL=${appUrl}`,
     `TENANTRY_ADMIN_URL=${adminUrl}`,
+    `TENANTRY_MASTER_KEY=${masterKey}`,
     '',
     shadowed.length > 0 || project.config.connection !== undefined || project.config.admin !== undefined
       ? `Other commands will not use it: ${shadowed.join(' and ') || 'tenantry.config.ts'} names another database.`

@@ -4,10 +4,12 @@ import { join, relative, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import type { Enforcement } from '../../isolation/open-rights.ts'
 import { withLogin, type CreatedLogin } from '../../isolation/logins.ts'
+import { newMasterKey } from '../../isolation/master-key.ts'
 import { ask, canAsk } from '../ask.ts'
 import { requireWritable, writeVariables } from '../env-file.ts'
 import { misuse } from '../failure.ts'
 import type { Project } from '../load-config.ts'
+import { askForOwnerUrl, checkOwnerUrl } from '../owner-url.ts'
 import { addProjectFiles, type ProjectFile } from '../project-files.ts'
 import { setUpDatabase, type SetUp } from '../set-up-database.ts'
 import type { Shell } from '../shell.ts'
@@ -63,10 +65,12 @@ async function init(shell: Shell, options: InitOptions): Promise<void> {
       { name: 'TENANTRY_ADMIN_URL', login: ADMIN },
     ])
   }
-  const ownerUrl = options.url ?? (asks ? await askForUrl() : undefined)
-  if (ownerUrl !== undefined && !isUrl(ownerUrl)) {
-    throw misuse('the URL is no postgres:// URL', 'postgres://user:password@host:5432/database')
-  }
+  const ownerUrl =
+    options.url !== undefined
+      ? checkOwnerUrl(options.url)
+      : asks
+        ? await askForOwnerUrl('none: only the files')
+        : undefined
   const files = addProjectFiles(project)
   if (!hasPackage(project)) output.notice('The configuration imports the package: npm install tenantry pg')
   if (ownerUrl === undefined) {
@@ -112,36 +116,28 @@ async function init(shell: Shell, options: InitOptions): Promise<void> {
   }
 }
 
-function isUrl(text: string): boolean {
-  return /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)
-}
-
-async function askForUrl(): Promise<string | undefined> {
-  const preset = process.env['DATABASE_URL']
-  const offered = preset !== undefined && isUrl(preset) ? preset : undefined
-  const shown = offered === undefined ? 'none: only the files' : `DATABASE_URL, ${withoutPassword(offered)}`
-  const answer = await ask('URL of the database’s owner (used now, stored nowhere)', shown)
-  if (answer !== shown) return answer
-  return offered
-}
-
-function withoutPassword(url: string): string {
-  const result = new URL(url)
-  result.password = ''
-  return result.href
-}
-
 async function askToHarden(logins: readonly string[]): Promise<boolean> {
   const question = `Harden this database? The logins ${logins.join(', ')} lose set_config, DO and temporary tables (yes/no)`
   return /^y(es)?$/i.test(await ask(question, 'no'))
 }
 
 /** Only what became known now: passwords of logins that were there are nobody's to show. */
-function urlsOf(ownerUrl: string, { admin, app }: SetUp): Record<string, string> {
+function urlsOf(ownerUrl: string, { admin, app, catalog }: SetUp): Record<string, string> {
   return {
     ...(app.password === undefined ? {} : { DATABASE_URL: withLogin(ownerUrl, app) }),
     ...(admin.password === undefined ? {} : { TENANTRY_ADMIN_URL: withLogin(ownerUrl, admin) }),
+    // For an installation that begins here; another key later would shut its sealed tenants out.
+    ...(catalog?.includes(FIRST_MIGRATION) === true && !hasMasterKey()
+      ? { TENANTRY_MASTER_KEY: newMasterKey() }
+      : {}),
   }
+}
+
+/** Of the catalog: where it has just run, there was none before. */
+const FIRST_MIGRATION = 'tenants'
+
+function hasMasterKey(): boolean {
+  return (process.env['TENANTRY_MASTER_KEY'] ?? '') !== ''
 }
 
 function documentOf(
@@ -163,6 +159,7 @@ function documentOf(
     catalog: catalog ?? null,
     ...(urls['DATABASE_URL'] === undefined ? {} : { databaseUrl: urls['DATABASE_URL'] }),
     ...(urls['TENANTRY_ADMIN_URL'] === undefined ? {} : { adminUrl: urls['TENANTRY_ADMIN_URL'] }),
+    ...(urls['TENANTRY_MASTER_KEY'] === undefined ? {} : { masterKey: urls['TENANTRY_MASTER_KEY'] }),
     ...(envFile === undefined ? {} : { envFile }),
   }
 }

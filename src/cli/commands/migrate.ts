@@ -41,7 +41,7 @@ function upCommand(shell: Shell): Command {
         [
           `catalog: ${listed(catalog)}`,
           `shared: ${listed(shared)}`,
-          `tenants: ${changed.length} migrated, ${tenants.length - changed.length} up to date, ${failed.length} failed`,
+          `tenants: ${countOf(changed)} migrated, ${countOf(tenants) - countOf(changed)} up to date, ${countOf(failed)} failed`,
         ].join('\n'),
       )
       if (failed.length === 0) return
@@ -62,6 +62,11 @@ function upCommand(shell: Shell): Command {
     })
 }
 
+/** Tenants that share tables are one line, which says how many they are. */
+function countOf(lines: readonly { readonly members?: number }[]): number {
+  return lines.reduce((sum, { members = 1 }) => sum + members, 0)
+}
+
 function listed(names: readonly string[]): string {
   return names.length === 0 ? 'up to date' : names.join(', ')
 }
@@ -79,7 +84,7 @@ function statusCommand(shell: Shell): Command {
       const status = await shell.withControlPlane((plane) => plane.migrate.status())
       const tenants = status.tenants.filter(({ pending }) => options.pending !== true || pending.length > 0)
       output.result({ shared: status.shared, tenants }, () => {
-        const behind = status.tenants.filter(({ pending }) => pending.length > 0).length
+        const behind = countOf(status.tenants.filter(({ pending }) => pending.length > 0))
         const columns = [
           { title: 'tenant', value: (row: Row) => row.tenant },
           { title: 'status', value: (row: Row) => row.status },
@@ -89,10 +94,13 @@ function statusCommand(shell: Shell): Command {
         const { applied, pending } = status.shared
         const rows: Row[] = [
           { tenant: '(shared)', status: '', applied: applied.length, pending },
-          ...tenants.map(({ key, ...rest }) => ({ tenant: key, ...rest })),
+          ...tenants.map(({ key, members, ...rest }) => ({
+            tenant: members === undefined ? key : `(${key}: ${members})`,
+            ...rest,
+          })),
         ]
         const heading = (text: string): string => output.style('bold', text)
-        return `${renderTable(columns, rows, { width: output.width, heading })}\n\n${summary(behind, status.tenants.length)}`
+        return `${renderTable(columns, rows, { width: output.width, heading })}\n\n${summary(behind, countOf(status.tenants))}`
       })
     })
 }

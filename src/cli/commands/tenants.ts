@@ -2,12 +2,22 @@
 import { existsSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { TenantryError } from '../../core/errors.ts'
-import { requireNewKey, type Settings, type Tenant, type TenantStatus } from '../../core/tenant.ts'
+import {
+  type Home,
+  requireNewKey,
+  type Settings,
+  type Tenant,
+  type TenantModel,
+  type TenantStatus,
+  type TenantTier,
+} from '../../core/tenant.ts'
 import { ask, canAsk } from '../ask.ts'
 import { misuse } from '../failure.ts'
 import type { Shell } from '../shell.ts'
 import { renderFacts, renderTable, type Column } from '../table.ts'
 
+const MODELS: readonly TenantModel[] = ['shared', 'schema', 'database']
+const TIERS: readonly TenantTier[] = ['guarded', 'sealed']
 const STATUSES: readonly TenantStatus[] = ['provisioning', 'active', 'suspended', 'moving', 'archived']
 
 /** The most that one look-up of the control plane gives. */
@@ -30,16 +40,27 @@ interface CreateOptions {
   readonly plan?: string
   readonly id?: string
   readonly settings?: string
+  readonly model?: TenantModel
+  readonly tier?: TenantTier
 }
 
 function createCommand(shell: Shell): Command {
   return new Command('create')
-    .description('make a tenant: schema, roles, tables, first rows; goes on where an earlier attempt stopped')
+    .description(
+      'make a tenant: its home, roles, tables, first rows; goes on where an earlier attempt stopped',
+    )
     .argument('<key>', 'its name in addresses: a-z, 0-9 and single hyphens between, at most 48 characters')
     .option('--name <text>', 'the display name (default: the key)')
     .option('--plan <plan>', 'the plan (default: "default")')
     .option('--id <id>', 'an id of your own (default: a new uuid)')
     .option('--settings <json>', 'a JSON object for your application')
+    .addOption(new Option('--model <model>', 'where its rows will be (default: "schema")').choices(MODELS))
+    .addOption(
+      new Option(
+        '--tier <tier>',
+        'sealed: a login of its own, from TENANTRY_MASTER_KEY (default: "guarded", of databases "sealed")',
+      ).choices(TIERS),
+    )
     .addHelpText(
       'after',
       `\nExample:\n  $ tenantry tenants create acme --name 'Acme Inc.' --settings '{"locale":"en"}'`,
@@ -54,6 +75,8 @@ function createCommand(shell: Shell): Command {
           ...(options.plan === undefined ? {} : { plan: options.plan }),
           ...(options.id === undefined ? {} : { id: options.id }),
           ...(settings === undefined ? {} : { settings }),
+          ...(options.model === undefined ? {} : { model: options.model }),
+          ...(options.tier === undefined ? {} : { tier: options.tier }),
           onStep: (step, done, total) => shell.output.progress(`${key}: ${step} (${done} of ${total})`),
         }),
       )
@@ -61,8 +84,13 @@ function createCommand(shell: Shell): Command {
       if (!existsSync(migrations.tenant)) {
         shell.output.notice(`There is no folder ${migrations.tenant}: the tenant has no tables yet.`)
       }
-      report(shell, tenant, `Created ${tenant.key}: schema ${tenant.home.schema}, id ${tenant.id}.`)
+      report(shell, tenant, `Created ${tenant.key}: ${placeOf(tenant.home)}, id ${tenant.id}.`)
     })
+}
+
+/** Where the rows are, in the words that PostgreSQL's own tools take. */
+function placeOf({ database, schema }: Home): string {
+  return database === undefined ? `schema ${schema}` : `database ${database}`
 }
 
 function parseSettings(text: string): Settings {
@@ -90,7 +118,9 @@ const COLUMNS: readonly Column<Tenant>[] = [
   { title: 'key', value: ({ key }) => key },
   { title: 'status', value: ({ status }) => status },
   { title: 'plan', value: ({ plan }) => plan },
-  { title: 'schema', value: ({ home }) => home.schema },
+  { title: 'model', value: ({ home }) => home.model },
+  { title: 'tier', value: ({ home }) => home.tier },
+  { title: 'home', value: ({ home }) => home.database ?? home.schema },
   { title: 'created', value: ({ createdAt }) => createdAt.toISOString().slice(0, 10) },
   { title: 'name', value: ({ name }) => name },
 ]
@@ -157,6 +187,8 @@ function factsOf(tenant: Tenant): [string, string][] {
     ['plan', tenant.plan],
     ['settings', JSON.stringify(tenant.settings)],
     ['model', tenant.home.model],
+    ['tier', tenant.home.tier],
+    ...(tenant.home.database === undefined ? [] : [['database', tenant.home.database] as [string, string]]),
     ['schema', tenant.home.schema],
     ['role', tenant.home.role],
     ['owner role', tenant.home.ownerRole],
@@ -236,7 +268,7 @@ function deleteCommand(shell: Shell): Command {
         await tenants.delete(name, { confirm })
         return key
       })
-      output.result({ deleted }, () => `Deleted ${deleted}: schema, roles and rows are gone.`)
+      output.result({ deleted }, () => `Deleted ${deleted}: its home, roles and rows are gone.`)
     })
 }
 

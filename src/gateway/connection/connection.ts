@@ -50,6 +50,8 @@ export interface ConnectionSettings {
   readonly carried?: boolean
   /** What came more than once on any connection. */
   readonly repeated: RepeatedTexts
+  /** The text of a statement as it must read in tables that tenants share; usually the same. */
+  forSharedTables(text: string): string
   readonly events: Events
   /** How long central statements may run; tenants' limits come with their binding. 0 for no limit. */
   readonly statementTimeoutMs: number
@@ -80,7 +82,7 @@ export class Connection {
   #settle: (() => void) | undefined
   #lost: Error | undefined
   /** Of the flight before: whose transaction is open. */
-  #tenantId: string | undefined
+  #binding: Binding | undefined
   #timeLimitMs = 0
   /** The transaction has set a time limit of its own, which ours must not undercut. */
   #ownTimeLimit = false
@@ -161,14 +163,16 @@ export class Connection {
    * @throws the statement's own error, TNY212 (or TNY206 for COMMIT) where the connection was lost or went silent,
    * the signal's reason where it was aborted.
    */
-  async send(statement: StatementConfig, options: FlightOptions = {}): Promise<pg.QueryResult> {
+  async send(given: StatementConfig, options: FlightOptions = {}): Promise<pg.QueryResult> {
+    const binding = this.#enter(options.binding)
+    const { tenantId } = binding ?? {}
+    const statement = binding?.shared === true ? this.#completed(given) : given
     const { text, signal } = statement
-    const tenantId = this.#enter(options.binding)
     const moment: Moment = options.commits === true ? 'commit' : 'statement'
     const isAlone = options.binding !== undefined && options.before === undefined
     if (!isAlone && /\bstatement_timeout\b/i.test(text)) this.#ownTimeLimit = true
     let prepared =
-      tenantId !== undefined && this.#settings.named ? this.#names.find(tenantId, text) : undefined
+      binding !== undefined && this.#settings.named ? this.#names.find(binding.scope, text) : undefined
     for (;;) {
       if (this.#lost !== undefined) throw flightError(this.#lost, moment, { entered: false, begun: false })
       signal?.throwIfAborted()
@@ -191,9 +195,9 @@ export class Connection {
         const cause = new Error('Connection terminated: the pooler lost the context', { cause: error })
         throw flightError(cause, moment, { entered: false, begun: false })
       }
-      if (prepared !== undefined && tenantId !== undefined && misfits(error)) {
+      if (prepared !== undefined && binding !== undefined && misfits(error)) {
         // The plan was made for columns that changed since, or the server dropped it. Nothing has run yet.
-        this.#names.forget(tenantId, text)
+        this.#names.forget(binding.scope, text)
         prepared = undefined
         if (this.#status === 'I') continue
       }
@@ -205,15 +209,21 @@ export class Connection {
   }
 
   /** Whose transaction or statement this is: the one bound now, or bound before and still open. */
-  #enter(binding: Binding | undefined): string | undefined {
+  #enter(binding: Binding | undefined): Binding | undefined {
     if (binding !== undefined) {
       this.#timeLimitMs = Number(binding.statementTimeout)
       this.#touched.add(binding.tenantId)
     } else {
-      if (this.#status !== 'I') return this.#tenantId
+      if (this.#status !== 'I') return this.#binding
       this.#timeLimitMs = this.#settings.statementTimeoutMs
     }
-    return (this.#tenantId = binding?.tenantId)
+    return (this.#binding = binding)
+  }
+
+  /** As it must read in tables that tenants share. */
+  #completed(statement: StatementConfig): StatementConfig {
+    const text = this.#settings.forSharedTables(statement.text)
+    return text === statement.text ? statement : { ...statement, text }
   }
 
   /**
@@ -222,6 +232,7 @@ export class Connection {
    */
   async exchange(part: Exchange): Promise<void> {
     if (this.#lost !== undefined) throw databaseError(this.#lost, 'statement')
+    if (this.#binding?.shared === true) part.rewrite((text) => this.#settings.forSharedTables(text))
     // COPY too has the time limit: the server counts the time of its data as the statement's.
     await this.#perform(part)
     const error = part.error ?? this.#lost

@@ -15,8 +15,8 @@ export const CONTEXT_NAME = 'tenantry_context'
  * empty. The rights to call set_config are asked for before the first of them changes the role (FINDINGS 1).
  */
 export const CONTEXT_TEXT = `select where concat(set_config('role', $1, true), set_config('search_path', $2, true),
-set_config('app.current_tenant', $3, true), set_config('statement_timeout', $4, true),
-set_config('idle_in_transaction_session_timeout', $5, true)) = ''`
+set_config('app.current_tenant', $3, true), set_config('tenantry.proof', $4, true),
+set_config('statement_timeout', $5, true), set_config('idle_in_transaction_session_timeout', $6, true)) = ''`
 
 const named = new WeakMap<Binding, Buffer>()
 
@@ -33,6 +33,7 @@ function valuesOf(binding: Binding): string[] {
     binding.role,
     binding.searchPath,
     binding.tenantId,
+    binding.proof,
     binding.statementTimeout,
     binding.idleInTransactionTimeout,
   ]

@@ -60,9 +60,34 @@ export function flightError(error: unknown, moment: Moment, progress: Progress):
   })
 }
 
-/** True where the server refused the tenant's context itself: no role, or no right to it. */
+/** What `tenantry.current_tenant()` raises for a tenant that is not active: in shared tables nothing refuses earlier. */
+const NOT_ACTIVE = 'TN001'
+
+/**
+ * True where the server refused the tenant itself: no role, no right to it, or not active. Of a statement that stands
+ * alone nothing has taken effect then.
+ */
 export function refusedEntry(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && progressOf(error)?.entered === false
+  return (
+    error instanceof pg.DatabaseError && (progressOf(error)?.entered === false || error.code === NOT_ACTIVE)
+  )
+}
+
+/** A login that is not there, is shut or has another secret; a database that is not there, or not for this login. */
+const REFUSED_LOGIN = new Set(['28000', '28P01', '3D000', '42501'])
+
+/**
+ * True where the server would not let this login into this database: of a tenant that has either for its own, what memory
+ * says of it may be outdated.
+ */
+export function refusedLogin(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && REFUSED_LOGIN.has(error.code ?? '')
+}
+
+/** True where a pooler said while connecting that it has no server: as it does for a while after a login was refused. */
+export function refusedByPooler(error: unknown): boolean {
+  if (!(error instanceof TenantryError) || error.code !== 'TNY202') return false
+  return error.cause instanceof pg.DatabaseError && /^(08|57P)/.test(error.cause.code ?? '')
 }
 
 /**

@@ -29,7 +29,7 @@ export type CopyDirection = 'copy-in' | 'copy-out' | undefined
 export class Exchange {
   readonly #query: SubmittedQuery
   readonly #wire: SubmittableWire
-  readonly #messages: readonly Message[]
+  #messages: readonly Message[]
   readonly #copy: CopyDirection
   readonly onNotice: (notice: unknown) => void
   #protocol: Protocol | undefined
@@ -53,6 +53,13 @@ export class Exchange {
   /** node-postgres gives its client's type parsers to what is here. */
   get _result(): SubmittedQuery['_result'] {
     return this.#query._result
+  }
+
+  /** Puts other texts in the place of its statements', before it is sent. */
+  rewrite(change: (text: string) => string): void {
+    this.#messages = this.#messages.map((message) =>
+      'text' in message ? { kind: message.kind, text: change(message.text) } : message,
+    )
   }
 
   submit(protocol: Protocol): null {

@@ -58,9 +58,12 @@ export class StatementNames {
     })
   }
 
-  /** The named statement to send this text as, or `undefined` to send it unnamed. */
-  find(tenantId: string, text: string): PreparedStatement | undefined {
-    const key = keyOf(tenantId, text)
+  /**
+   * @param scope the tenant, and where else than in its own schema its text looks for tables (see `Binding`).
+   * @returns the named statement to send this text as, or `undefined` to send it unnamed.
+   */
+  find(scope: string, text: string): PreparedStatement | undefined {
+    const key = keyOf(scope, text)
     const known = this.#statements.get(key)
     if (known !== undefined || !this.#repeated.has(text)) return known
     const name = `tenantry_${this.#prefix}_${++this.#count}`
@@ -70,8 +73,8 @@ export class StatementNames {
   }
 
   /** Its plan does not fit any more, or the server does not know the name: the next time begins anew. */
-  forget(tenantId: string, text: string): void {
-    this.#statements.delete(keyOf(tenantId, text))
+  forget(scope: string, text: string): void {
+    this.#statements.delete(keyOf(scope, text))
   }
 
   /**
@@ -95,6 +98,6 @@ export class StatementNames {
 
 const NONE: readonly string[] = []
 
-function keyOf(tenantId: string, text: string): string {
-  return `${tenantId}\0${text}`
+function keyOf(scope: string, text: string): string {
+  return `${scope}\0${text}`
 }

@@ -20,7 +20,7 @@ export interface ConnectionPoolOptions extends ConnectionBounds, WaitingLineOpti
 }
 
 /** Who asks for a connection. */
-export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections' | 'database'>
+export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections' | 'database' | 'login'>
 
 /** Central work takes its turn like a tenant of weight 1. */
 const CENTRAL: Asker = { tenantId: '', weight: 1, maxConnections: Infinity }

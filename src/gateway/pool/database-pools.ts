@@ -1,18 +1,24 @@
-/** The connections to one server: a pool for each database that is in use, one cap over all of them. */
+/** The connections to one server: a pool for each database and login that is in use, one cap over all of them. */
 import type { Events } from '../../core/events.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { Connection, ConnectionSettings } from '../connection/connection.ts'
 import { type Asker, ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts'
-import { databaseOf, withDatabase } from './other-database.ts'
+import { databaseOf, withDatabase, withLogin } from './other-config.ts'
 import { ServerBudget } from './server-budget.ts'
 
 /** Bounds over all databases: `max` is the server's, and each database's where nothing else is said. */
 export interface DatabasePoolsOptions extends ConnectionPoolOptions {
-  /** Most connections at once to one database. */
+  /** Most connections at once to one database by one login. */
   readonly maxPerDatabase?: number | undefined
 }
 
-/** Looks like one pool. The catalog's database has a pool of its own always, each other one while it is used. */
+/** Where a tenant's statements go, as long as that is not the catalog's database by the runtime login. */
+type Place = Pick<Asker, 'database' | 'login'>
+
+/**
+ * Looks like one pool. The runtime login has a pool for the catalog's database always; each other database, and each
+ * sealed tenant's own login, has one while it is used: a connection that such a tenant had serves nobody else.
+ */
 export class DatabasePools {
   readonly #settings: ConnectionSettings
   readonly #options: ConnectionPoolOptions
@@ -48,14 +54,14 @@ export class DatabasePools {
   get waiting(): number {
     return this.#sum(({ waiting }) => waiting)
   }
-  /** Databases that have a pool now. */
-  get databases(): number {
+  /** How many pools there are now. */
+  get size(): number {
     return 1 + this.#others.size
   }
 
   /** As `ConnectionPool.acquire`, in the asker's database. */
   async acquire(asker?: Asker, signal?: AbortSignal): Promise<Connection> {
-    const pool = this.#poolFor(asker?.database)
+    const pool = this.#poolFor(asker)
     const connection = await pool.acquire(asker, signal)
     if (pool !== this.#catalogPool) this.#poolOf.set(connection, pool)
     return connection
@@ -63,7 +69,7 @@ export class DatabasePools {
 
   /** As `ConnectionPool.tryAcquire`, in the asker's database. */
   tryAcquire(asker?: Asker): Connection | undefined {
-    const pool = this.#poolFor(asker?.database)
+    const pool = this.#poolFor(asker)
     const connection = pool.tryAcquire(asker)
     if (pool !== this.#catalogPool && connection !== undefined) this.#poolOf.set(connection, pool)
     return connection
@@ -86,17 +92,22 @@ export class DatabasePools {
     await Promise.all([...this.#pools()].map((pool) => pool.end(timeoutMs)))
   }
 
-  #poolFor(database: string | undefined): ConnectionPool {
-    if (database === undefined) return this.#catalogPool
-    return this.#others.get(database) ?? this.#openPool(database)
+  #poolFor(place: Place | undefined): ConnectionPool {
+    if (place === undefined || (place.database === undefined && place.login === undefined)) {
+      return this.#catalogPool
+    }
+    return this.#others.get(nameOf(place)) ?? this.#openPool(place)
   }
 
-  #openPool(database: string): ConnectionPool {
-    if (database === this.#catalogDatabase) return this.#catalogPool
+  #openPool(place: Place): ConnectionPool {
+    const { database, login } = place
+    if (login === undefined && database === this.#catalogDatabase) return this.#catalogPool
     if (this.#ended) throw new TenantryError('TNY208')
-    const settings = { ...this.#settings, config: withDatabase(this.#settings.config, database) }
-    const pool = new ConnectionPool(settings, this.#options, this.#events, this.#budget)
-    this.#others.set(database, pool)
+    const inDatabase =
+      database === undefined ? this.#settings.config : withDatabase(this.#settings.config, database)
+    const config = login === undefined ? inDatabase : withLogin(inDatabase, login)
+    const pool = new ConnectionPool({ ...this.#settings, config }, this.#options, this.#events, this.#budget)
+    this.#others.set(nameOf(place), pool)
     this.#sweep ??= this.#sweepEmpty()
     return pool
   }
@@ -105,9 +116,9 @@ export class DatabasePools {
   #sweepEmpty(): NodeJS.Timeout {
     let emptyBefore = new Set<ConnectionPool>()
     const round = (): void => {
-      for (const [database, pool] of this.#others) {
+      for (const [name, pool] of this.#others) {
         if (pool.empty && emptyBefore.has(pool)) {
-          this.#others.delete(database)
+          this.#others.delete(name)
           void pool.end(0)
         }
       }
@@ -129,4 +140,9 @@ export class DatabasePools {
     yield this.#catalogPool
     yield* this.#others.values()
   }
+}
+
+/** The password too: once it has changed, connections are opened anew with it. No part can hold a NUL. */
+function nameOf({ database, login }: Place): string {
+  return login === undefined ? (database ?? '') : `${database ?? ''}\0${login.user}\0${login.password}`
 }

@@ -1,6 +1,7 @@
-/** The same server and login, another database: logins belong to the whole server. */
+/** The same server, with another database or another login: those belong to the whole server. */
 import pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
+import type { TenantLogin } from '../binding.ts'
 
 /** @throws TNY002 where a name cannot stand in the URL that the connection was configured with. */
 export function withDatabase(config: pg.ClientConfig, database: string): pg.ClientConfig {
@@ -16,6 +17,18 @@ export function withDatabase(config: pg.ClientConfig, database: string): pg.Clie
     throw new TenantryError('TNY002', {
       params: { reason: `the database ${JSON.stringify(database)} cannot be named in a postgres:// URL` },
     })
+  }
+  return result
+}
+
+/** As a tenant's own login. */
+export function withLogin(config: pg.ClientConfig, { user, password }: TenantLogin): pg.ClientConfig {
+  const result = { ...config, user, password }
+  if (config.connectionString !== undefined) {
+    const url = new URL(config.connectionString)
+    url.username = encodeURIComponent(user)
+    url.password = encodeURIComponent(password)
+    result.connectionString = url.href
   }
   return result
 }

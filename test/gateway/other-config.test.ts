@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { databaseOf, withDatabase } from '../../src/gateway/pool/other-database.ts'
+import { databaseOf, withDatabase } from '../../src/gateway/pool/other-config.ts'
 
 const URLS = [
   'postgres://app:p%40ss@db.example.com:6432/main?sslmode=disable',

@@ -1,0 +1,102 @@
+/** Brings the tables that tenants share up to date: each migration is one transaction over pattern and shared tables. */
+import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
+import type { Queryable } from '../core/database.ts'
+import type { SharedHome, TenantHomes } from '../core/homes.ts'
+import { lockShared } from '../isolation/shared-form/shared-schemas.ts'
+import { quoteIdent } from '../sql/quote.ts'
+import { CLEAN_SESSION, failure, ledgerFailure } from './apply-migrations.ts'
+import { findMissing } from './find-missing.ts'
+import {
+  readLedgers,
+  recordMigration,
+  settleLedger,
+  sharedTarget,
+  type Ledger,
+  type Target,
+} from './ledger.ts'
+import type { Migration } from './read-migrations.ts'
+import { replayOnShared } from './replay-on-shared.ts'
+import { planReplay, type ReplayStep } from './shared-replay.ts'
+
+export interface ApplySharedOptions {
+  readonly lockTimeoutMs: number
+  readonly listSharing: TenantHomes['listSharing']
+  /** Called after each commit. */
+  readonly onApplied?: ((name: string) => void) | undefined
+}
+
+/**
+ * Runs what is missing for the tenants that share tables: each migration in the pattern, and repeated in the shared
+ * tables, in one transaction. Others may do the same at the same time: each migration runs exactly once.
+ * @param session one connection, outside a transaction.
+ * @throws TNY407 where a migration cannot run there; TNY402 where it failed. Nothing of it is left.
+ */
+export async function applyToShared(
+  session: Queryable,
+  home: SharedHome,
+  migrations: readonly Migration[],
+  options: ApplySharedOptions,
+): Promise<void> {
+  const target = sharedTarget(home)
+  const missingFrom = ({ applied, problem }: Ledger): readonly Migration[] => {
+    if (problem !== undefined) throw ledgerFailure(problem, target)
+    return findMissing(migrations, applied, target.label)
+  }
+  const ledger = await readLedger(session, target)
+  let missing = missingFrom(ledger)
+  if (missing.length > 0 || ledger.state === 'unsettled') {
+    await settleLedger(session, target, ledger).catch((error: unknown) => {
+      throw ledgerFailure(error, target)
+    })
+  }
+  // All are planned before one runs: what is refused is refused while nothing has happened.
+  const plans = new Map(missing.map((migration) => [migration.name, planReplay(migration)]))
+  while (missing[0] !== undefined) {
+    const migration = missing[0]
+    const applied = migrations.slice(0, migrations.length - missing.length)
+    const steps = plans.get(migration.name) ?? []
+    if (await applyOne(session, home, applied, migration, steps, options)) options.onApplied?.(migration.name)
+    // Where it was not this run, it was another one.
+    missing = missing.slice(1)
+  }
+}
+
+async function readLedger(session: Queryable, target: Target): Promise<Ledger> {
+  const [ledger] = await readLedgers(session, [target])
+  return ledger ?? { applied: [], state: 'missing' }
+}
+
+/** False where another runner was faster and nothing happened. */
+async function applyOne(
+  session: Queryable,
+  home: SharedHome,
+  before: readonly Migration[],
+  migration: Migration,
+  steps: readonly ReplayStep[],
+  { lockTimeoutMs, listSharing }: ApplySharedOptions,
+): Promise<boolean> {
+  const target = sharedTarget(home)
+  const owner = quoteIdent(home.ownerRole)
+  try {
+    await session.query('begin')
+    await lockShared(session)
+    const { rows } = await session.query<{ applied: string }>(
+      `select coalesce(json_agg(name order by run_on, id), '[]')::text as applied from ${quoteIdent(home.pattern)}.pgmigrations`,
+    )
+    const applied = JSON.parse(rows[0]?.applied ?? '[]') as string[]
+    if (applied.length < before.length) throw new Error('the ledger reads differently inside the transaction')
+    if (applied.length > before.length) {
+      await session.query('rollback')
+      findMissing([...before, migration], applied.slice(0, before.length + 1), target.label)
+      return false
+    }
+    await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
+    await replayOnShared(session, home, migration, steps, () => listSharing(session))
+    await session.query(`set local role ${owner}; ${recordMigration(target, migration.name)}; set local role none;
+      notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)
+    return true
+  } catch (error) {
+    await session.query('rollback').catch(() => undefined)
+    throw failure(error, target, migration.file)
+  }
+}
