@@ -9,6 +9,7 @@ import { memory } from './memory.ts'
 import { models } from './models.ts'
 import { pgbouncer } from './pgbouncer.ts'
 import { query } from './query.ts'
+import { sealed } from './sealed.ts'
 import { openWorld } from './support/bench-world.ts'
 import { machine, say, showTable } from './support/report.ts'
 import { transaction } from './transaction.ts'
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   memory,
   http,
   models,
+  sealed,
   guard,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`

@@ -1,8 +1,8 @@
-/** Tenants of all three models with the same table and rows, in a database of their own on the benchmarks' server. */
+/** Tenants of several models and tiers with the same table and rows, in a database of their own on the benchmarks' server. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createControlPlane, type Home, type TenantModel } from 'tenantry'
+import { createControlPlane, type Home, type TenantModel, type TenantTier } from 'tenantry'
 import { prepareDatabase } from '../../dev/project.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { withLogin } from '../../src/isolation/logins.ts'
@@ -16,23 +16,45 @@ export interface ModelTenant {
   readonly home: Home
 }
 
-/** The tenants of each model, and who reaches them. */
-export interface ModelTenants {
+/** What tenants are made as. */
+export interface TenantKind {
+  readonly model: TenantModel
+  readonly tier: TenantTier
+}
+
+/** The tenants of each kind, and who reaches them. */
+export interface TenantsOfKinds<Kind extends string> {
   readonly appUrl: string
   readonly superuserUrl: string
   readonly masterKey: string
-  readonly of: Readonly<Record<TenantModel, readonly ModelTenant[]>>
+  readonly of: Readonly<Record<Kind, readonly ModelTenant[]>>
   /** Removes what was made: the other benchmarks' server stays as it was. */
   close(): Promise<void>
 }
+
+export type ModelTenants = TenantsOfKinds<TenantModel>
 
 export const MODELS: readonly TenantModel[] = ['shared', 'schema', 'database']
 
 const DATABASE = 'bench_models'
 const MASTER_KEY = 'nobody keeps anything worth stealing in a benchmark'
 
-/** @param count tenants of each model; each has one table with as many rows as those of the other benchmarks. */
-export async function makeModelTenants(world: BenchWorld, count: number): Promise<ModelTenants> {
+/** Tenants of each model, entered by the application's login. */
+export function makeModelTenants(world: BenchWorld, count: number): Promise<ModelTenants> {
+  const tier = 'guarded'
+  return makeTenantsOfKinds(world, count, {
+    shared: { model: 'shared', tier },
+    schema: { model: 'schema', tier },
+    database: { model: 'database', tier },
+  })
+}
+
+/** @param count tenants of each kind; each has one table with as many rows as those of the other benchmarks. */
+export async function makeTenantsOfKinds<Kind extends string>(
+  world: BenchWorld,
+  count: number,
+  kinds: Readonly<Record<Kind, TenantKind>>,
+): Promise<TenantsOfKinds<Kind>> {
   const folder = mkdtempSync(join(tmpdir(), 'tenantry-models-'))
   // Rows are the seed's: those of a migration would say the same for all.
   const [createTable = ''] = tableSql('orders', '').split('insert into')
@@ -52,7 +74,8 @@ export async function makeModelTenants(world: BenchWorld, count: number): Promis
         [key, ROWS],
       )),
   })
-  const made: Record<TenantModel, ModelTenant[]> = { shared: [], schema: [], database: [] }
+  const names = Object.keys(kinds) as Kind[]
+  const made = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Kind, ModelTenant[]>
   const remove = async (): Promise<void> => {
     for (const { key } of await plane.tenants.list({ limit: 1_000 })) {
       await plane.tenants.delete(key, { confirm: key })
@@ -60,9 +83,9 @@ export async function makeModelTenants(world: BenchWorld, count: number): Promis
   }
   try {
     await remove()
-    for (const model of MODELS) {
+    for (const name of names) {
       for (let n = 0; n < count; n++) {
-        made[model].push(await plane.tenants.create({ key: `${model}-${n}`, model, tier: 'guarded' }))
+        made[name].push(await plane.tenants.create({ key: `${name}-${n}`, ...kinds[name] }))
       }
     }
     const db = createAdminDatabase(superuserUrl, 1)

@@ -137,10 +137,7 @@ async function grantMemory(tx: Queryable, app: string): Promise<void> {
 }
 
 /** What the gateway asks of a connection, whoever's it is: to bind the context, and whether a pooler carries names. */
-const GATEWAY_FUNCTIONS = [
-  'pg_catalog.set_config(text,text,boolean)',
-  'pg_catalog.pg_prepared_statement()',
-]
+const GATEWAY_FUNCTIONS = ['pg_catalog.set_config(text,text,boolean)', 'pg_catalog.pg_prepared_statement()']
 
 /**
  * Lets sealed tenants' own logins do that, in a database that was hardened before there were any too. It leads them

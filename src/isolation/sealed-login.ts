@@ -63,7 +63,9 @@ async function requireUsable(tx: Queryable, role: string, database: string): Pro
   }
   if (rows[0].binds !== 'true') {
     const advice = `Run \`tenantry harden\` again, or as a superuser, in this database: grant execute on function set_config(text, text, boolean) to ${group}`
-    throw new TenantryError('TNY312', { params: { what: 'call set_config, which binds the context', advice } })
+    throw new TenantryError('TNY312', {
+      params: { what: 'call set_config, which binds the context', advice },
+    })
   }
 }
 

@@ -3,19 +3,20 @@ import { resolve } from 'node:path'
 import type { MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
-import type { SharedHome, TenantHome, TenantHomes } from '../core/homes.ts'
+import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
-import type { Home, TenantStatus } from '../core/tenant.ts'
+import type { TenantStatus } from '../core/tenant.ts'
 import { applyMigrations, ledgerFailure } from './apply-migrations.ts'
 import { applyToShared } from './apply-shared.ts'
 import {
-  announceMigration,
-  readLedgers,
-  SHARED_TENANTS,
-  sharedTarget,
-  type Ledger,
-  type Target,
-} from './ledger.ts'
+  type FleetMember,
+  NOTHING_RAN,
+  readFleet,
+  readSharing,
+  readThere,
+  targetOf,
+} from './fleet-members.ts'
+import { announceMigration, readLedgers, SHARED_TENANTS, type Ledger, type Target } from './ledger.ts'
 import type { MigrationProgress, MigrationReport, MigrationStatus } from './migration-report.ts'
 import { createMigrationReader, type Migration } from './read-migrations.ts'
 
@@ -227,82 +228,6 @@ async function collect(apply: (onApplied: (name: string) => void) => Promise<voi
 }
 
 type Growing<R> = { -readonly [K in keyof R]: R[K] extends readonly (infer Item)[] ? Item[] : R[K] }
-
-interface FleetMember {
-  readonly id: string
-  readonly key: string
-  readonly status: TenantStatus
-  readonly target: Target
-  /** Of a tenant in another database; its ledger is not read with the others. */
-  readonly database?: string | undefined
-  readonly ledger?: Ledger | undefined
-  /** How many tenants this stands for, where they share tables. */
-  readonly members?: number | undefined
-}
-
-interface Fleet {
-  /** Every tenant whose tables are its own. */
-  readonly members: readonly FleetMember[]
-  /** How many others share tables. */
-  readonly sharing: number
-}
-
-const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
-
-async function readFleet(session: Queryable, homes: TenantHomes): Promise<Fleet> {
-  const [here, there]: [TenantHome[], FleetMember[]] = [[], []]
-  let sharing = 0
-  for await (const tenant of homes.list()) {
-    const { id, key, status, home } = tenant
-    if (home.model === 'shared') sharing++
-    else if (home.database === undefined) here.push(tenant)
-    else there.push({ id, key, status, target: targetOf(home, key, id), database: home.database })
-  }
-  const targets = here.map(({ id, key, home }) => targetOf(home, key, id))
-  const ledgers = await readLedgers(session, targets)
-  const members: FleetMember[] = []
-  for (const [index, { id, key, status }] of here.entries()) {
-    const [target, ledger] = [targets[index], ledgers[index]]
-    if (target !== undefined && ledger !== undefined) members.push({ id, key, status, target, ledger })
-  }
-  return { members: [...members, ...there], sharing }
-}
-
-/** The line of a report for all tenants that share tables; none where there is no such place. */
-async function readSharing(session: Queryable, homes: TenantHomes, members: number): Promise<FleetMember[]> {
-  const home = await homes.findShared()
-  if (home === undefined) return []
-  const target = sharedTarget(home)
-  const [ledger] = await readLedgers(session, [target])
-  return [{ id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members }]
-}
-
-/** How many other databases are asked at a time. */
-const AT_ONCE = 4
-
-async function readThere(
-  db: AdminDatabase,
-  members: readonly FleetMember[],
-): Promise<Map<FleetMember, Ledger>> {
-  const found = new Map<FleetMember, Ledger>()
-  const waiting = [...members]
-  const readNext = async (): Promise<void> => {
-    for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
-      const { target, database = '' } = member
-      const [ledger] = await db
-        .inDatabase(database)
-        .session((session) => readLedgers(session, [target]))
-        .catch((problem: unknown) => [{ ...NOTHING_RAN, problem }])
-      found.set(member, ledger ?? NOTHING_RAN)
-    }
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, readNext))
-  return found
-}
-
-function targetOf(home: Home, label: string, tenantId?: string): Target {
-  return { schema: home.schema, ownerRole: home.ownerRole, tenantRole: home.role, tenantId, label }
-}
 
 function pendingNames(migrations: readonly Migration[], applied: readonly string[]): string[] {
   return migrations.map(({ name }) => name).filter((name) => !applied.includes(name))

@@ -64,7 +64,7 @@ export function scanTokens(text: string): readonly SqlToken[] {
 }
 
 /** Turns places that the parser gives, in bytes of UTF-8, into UTF-16 units. */
-export function unitsOf(text: string): (bytes: number) => number {
+function unitsOf(text: string): (bytes: number) => number {
   const bytes = Buffer.from(text)
   return bytes.length === text.length ? (at) => at : (at) => bytes.toString('utf8', 0, at).length
 }

@@ -45,7 +45,7 @@ function derivedOfColumn(constraints: readonly Fields[]): readonly boolean[] {
   let derived = false
   return constraints.map((constraint) => {
     const type = textOf(fieldsOf(constraint, 'Constraint')?.['contype'])
-    derived = DERIVED.has(type)
+    if (!type.startsWith('CONSTR_ATTR_')) derived = DERIVED.has(type)
     return derived
   })
 }

@@ -6,7 +6,7 @@ const HARMLESS_START =
 
 /** Roles, catalogs, functions of the server, definitions: what others may depend on. */
 const FAR_REACHING =
-  /\b(?:tenantry\.(?!current_tenant|proof_of|tenantry)\w*\s*(?:set|\(|$)|tenantry\.tenants|tenantry\.context|pg_roles|pg_class|pg_db_role_setting|pg_largeobject\w*|drop|alter|grant|revoke|reassign|owner|public\.|program|lo_\w+|lowrite|loread|pg_(?:catalog\.)?(?:notify|reload_conf|switch_wal|terminate_backend|cancel_backend|backup_\w+|stat_reset\w*|create_\w+|drop_\w+|export_\w+|logical_\w+|replication_\w+|file_\w+)|notify|dblink\w*|binary_upgrade\w*|prepared)\b/i
+  /\b(?:tenantry\.(?!proof)\w+|pg_roles|pg_class|pg_db_role_setting|pg_largeobject\w*|drop|alter|grant|revoke|reassign|owner|public\.|program|lo_\w+|lowrite|loread|pg_(?:notify|reload_conf|switch_wal|terminate_backend|cancel_backend|backup_\w+|stat_reset\w*|create_\w+|drop_\w+|export_\w+|logical_\w+|replication_\w+|file_\w+)|notify|dblink\w*|binary_upgrade\w*|prepared)\b/i
 
 /**
  * Whether a statement may be committed. All others are tried in transactions that are rolled back, where the guard judges
@@ -16,7 +16,10 @@ export function mayBeCommitted(sql: string): boolean {
   return HARMLESS_START.test(sql) && !FAR_REACHING.test(sql)
 }
 
-/** Statements that set who the session acts as: what a login that may enter roles can always say (tier `guarded`). */
-export function changesIdentity(sql: string): boolean {
-  return /(?:^|;)(?:\s|\/\*.*?\*\/|--[^\n]*\n)*(?:set|reset|discard)\b/is.test(sql)
+/**
+ * Statements that set who the session acts as, or end the transaction that the role was entered for: what a login that
+ * may enter roles can always say (tier `guarded`).
+ */
+export function leavesContext(sql: string): boolean {
+  return /(?:^|;)(?:\s|\/\*.*?\*\/|--[^\n]*\n)*(?:set|reset|discard|commit|rollback|end|abort)\b/is.test(sql)
 }

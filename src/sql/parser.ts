@@ -1,5 +1,6 @@
 /** PostgreSQL's parser, kept whole: a text that is nested too deeply damages an instance of it, and gets a new one made. */
 import { createRequire } from 'node:module'
+import type * as libpgQuery from 'libpg-query'
 import { TenantryError } from '../core/errors.ts'
 
 /** A node's fields, or any other object of a parse tree. */
@@ -21,7 +22,7 @@ export interface SqlParser {
   parse(text: string): readonly ParsedStatement[]
 }
 
-type Library = typeof import('libpg-query')
+type Library = typeof libpgQuery
 
 /** Some forty such texts break an instance for good (seen); by then another one has long taken its place. */
 const MOST_DAMAGE = 10

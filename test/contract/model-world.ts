@@ -98,7 +98,9 @@ export async function createModelWorld(setting: ModelSetting): Promise<ModelWorl
     const globex = await plane.tenants.create({ key: 'globex', model, tier })
     if (setting.by === 'PgBouncer') {
       const moreLogins = [acme, globex].flatMap((tenant) => loginOf(tenant, database))
-      pooler = await startPgBouncer({ poolSize: 4, version, moreLogins })
+      // Fifteen seconds by default: so long a tenant would stay away that was suspended and resumed.
+      const settings = { server_login_retry: '1' }
+      pooler = await startPgBouncer({ poolSize: 4, version, moreLogins, settings })
     }
     tenancy = createTenancy({
       connection: pooler?.through(database.appUrl) ?? database.appUrl,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findNamingPgBouncer, findPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
+import { waitFor } from '../support/wait-for.ts'
 import { createSealedWorld, MASTER_KEY, type SealedWorld } from './sealed-world.ts'
 
 describe('many sealed tenants on few connections', () => {
@@ -81,7 +82,9 @@ describe.each(PROGRAMS)('%s', (_, program) => {
       pooler = await startPgBouncer({
         poolSize: 1,
         program,
-        moreLogins: [Object.assign(new URL(world.db.appUrl), { username: login, password: 'not a secret' }).href],
+        moreLogins: [
+          Object.assign(new URL(world.db.appUrl), { username: login, password: 'not a secret' }).href,
+        ],
         settings: {
           server_login_retry: '1',
           query_wait_timeout: '3',
@@ -126,7 +129,11 @@ describe.each(PROGRAMS)('%s', (_, program) => {
     })
 
     test('suspended, resumed and rotated tenants are answered as on direct connections', async () => {
-      const pools = { connection: pooler.through(world.db.appUrl), direct: world.db.appUrl, pooler: 'pgbouncer' as const }
+      const pools = {
+        connection: pooler.through(world.db.appUrl),
+        direct: world.db.appUrl,
+        pooler: 'pgbouncer' as const,
+      }
       await world.create('hooli')
       const newer = `one more master key of these tests and long enough,${MASTER_KEY}`
       const tenancy = world.open({ ...pools, masterKey: newer })
@@ -137,13 +144,18 @@ describe.each(PROGRAMS)('%s', (_, program) => {
       await world.plane.tenants.suspend('hooli')
       await expect(read()).rejects.toMatchObject({ code: 'TNY211' })
       await world.plane.tenants.resume('hooli')
+      await waitFor(() => read().then(Boolean, () => false))
       expect(await read()).toEqual(canary)
       await world.openPlane(newer).secrets.rotate()
       expect(await read()).toEqual(canary)
       const { home } = await world.plane.tenants.get('hooli')
-      await world.db.sql('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [home.role])
+      await world.db.sql('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [
+        home.role,
+      ])
       expect(await read()).toEqual(canary)
-      expect(await Promise.all(Array.from({ length: 5 }, read))).toEqual(Array.from({ length: 5 }, () => canary))
+      expect(await Promise.all(Array.from({ length: 5 }, read))).toEqual(
+        Array.from({ length: 5 }, () => canary),
+      )
     })
   })
 })

@@ -68,7 +68,9 @@ test('a tenancy that missed the change is refused once by the server, asks again
   await pool.query('select 1')
   await world.openPlane(BOTH).secrets.rotate()
   const tenant = await world.plane.tenants.get('missed')
-  await world.db.sql('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [tenant.home.role])
+  await world.db.sql('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [
+    tenant.home.role,
+  ])
   expect((await pool.query('select text from notes')).rows).toEqual([{ text: 'canary of missed' }])
   await world.openPlane(`${MASTER_KEY},${NEWER_KEY}`).secrets.rotate()
 })
@@ -138,7 +140,10 @@ test('V2: the secret is in no log, no activity, no error and no record', async (
   )
   await world.db.sql(`alter role ${tenant.home.role} password 'another'`)
   const refused = world.open()
-  const error: unknown = await refused.poolFor('quiet').query('select 1').catch((thrown: unknown) => thrown)
+  const error: unknown = await refused
+    .poolFor('quiet')
+    .query('select 1')
+    .catch((thrown: unknown) => thrown)
   expect(error).toMatchObject({ code: 'TNY205' })
   await plane.tenants.resume('quiet')
   const log = await readFile(inject('server').log, 'utf8')

@@ -207,6 +207,32 @@ describe('a migration that cannot be', () => {
     ])
   })
 
+  test('TNY407: what only the plain form allows', async () => {
+    const refused = world.migrate(`create table a (id int primary key, note text);
+      create view v as
+        select id, note, count(*) from a group by id`)
+    await expect(refused).rejects.toMatchObject({
+      code: 'TNY407',
+      message: expect.stringMatching(
+        /in shared tables column "a\.note" must appear in the GROUP BY.*\(line 2\)/,
+      ) as string,
+    })
+  })
+
+  test('M4: shared tables that somebody changed by hand are told of, not overwritten', async () => {
+    await world.migrate('create table items (id int primary key)')
+    await database.sql(`alter table ${world.home.schema}.items add column extra int`)
+    await expect(world.migrate('create table others (id int)')).rejects.toMatchObject({
+      code: 'TNY407',
+      message: expect.stringMatching(/extra/) as string,
+    })
+    expect(await database.sql(`select to_regclass('${world.home.pattern}.others')::text as name`)).toEqual([
+      { name: null },
+    ])
+    await database.sql(`alter table ${world.home.schema}.items drop column extra`)
+    await world.migrate('create table others (id int)')
+  })
+
   test('TNY402: it fails for one tenant, and is undone for all', async () => {
     await world.migrate('create table items (id int primary key, note text)')
     await world.add('t1')

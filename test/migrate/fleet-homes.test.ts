@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CATALOG_CHANNEL } from '../../src/catalog/catalog-migrations.ts'
 import type { AdminDatabase } from '../../src/core/database.ts'
 import type { TenantHome, TenantHomes } from '../../src/core/homes.ts'
+import { createControlPlane } from '../../src/control-plane.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { createTenantSchema } from '../../src/isolation/tenant-roles.ts'
 import { createMigrations, type Migrations } from '../../src/migrate/fleet.ts'
@@ -124,3 +125,36 @@ test('tenants that share tables are one line, first, and fail as one', { timeout
   ])
   await world.drop()
 })
+
+test(
+  'suspended tenants are migrated, new ones have the rows, erased ones leave none',
+  { timeout: 60_000 },
+  async () => {
+    const plane = createControlPlane({
+      connection: database.adminUrl,
+      migrations: { tenant: folder.path, shared: shared.path },
+      seed: async (db) => void (await db.query("insert into plans values ('own')")),
+    })
+    await folder.remove('2_bad.sql')
+    await folder.write({
+      '2_plans.sql': "create table plans (name text primary key); insert into plans values ('free')",
+    })
+    const { id: first, home } = await plane.tenants.create({ key: 'first', model: 'shared' })
+    const { id: idle } = await plane.tenants.create({ key: 'idle', model: 'shared' })
+    await plane.tenants.suspend('idle')
+    await folder.write({ '3_pro.sql': "insert into plans values ('pro')" })
+    expect((await plane.migrate.up()).tenants).toEqual([
+      { key: 'shared tenants', applied: ['3_pro'], members: 2 },
+    ])
+    const { id: late } = await plane.tenants.create({ key: 'late', model: 'shared' })
+    const plansOf = async (id: string): Promise<unknown> =>
+      (await database.sql(`select name from ${home.schema}.plans where tenant_id = '${id}' order by 1`)).map(
+        ({ name }) => name as string,
+      )
+    for (const id of [first, idle, late]) expect(await plansOf(id)).toEqual(['free', 'own', 'pro'])
+    await plane.tenants.delete('first', { confirm: 'first' })
+    expect(await plansOf(first)).toEqual([])
+    expect(await plansOf(late)).toEqual(['free', 'own', 'pro'])
+    await plane.close()
+  },
+)

@@ -7,22 +7,12 @@ import { compareForms } from '../../src/isolation/shared-form/compare-forms.ts'
 import { deleteTenantRows } from '../../src/isolation/shared-form/delete-rows.ts'
 import { deriveSharedForm } from '../../src/isolation/shared-form/derive-shared-form.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { describeOnVersions } from '../support/versions.ts'
 import { createSharedWorld, type SharedWorld } from './shared-world.ts'
 
 let database: TestDatabase
 let admin: AdminDatabase
 let world: SharedWorld
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  admin = createAdminDatabase(database.adminUrl)
-  world = await createSharedWorld(admin)
-})
-afterAll(async () => {
-  await world.drop()
-  await admin.close()
-  await database.drop()
-})
 
 const read = (file: string): Promise<string> =>
   readFile(fileURLToPath(new URL(`fixtures/rental-shop/${file}.sql`, import.meta.url)), 'utf8')
@@ -71,39 +61,52 @@ const DAY = [
   `select name from category order by name`,
 ]
 
-test(
-  'a rental shop’s schema comes out the same for every tenant, and so does its day',
-  { timeout: 60_000 },
-  async () => {
-    await world.migrate(await read('1_films'))
-    await world.migrate(await read('2_stores'))
-    await world.add('t1')
-    await world.migrate(await read('3_views'))
-    await world.migrate(await read('4_changes'))
-    await world.add('t2')
-    expect(await admin.transaction((tx) => compareForms(tx, world.home))).toEqual([])
-    const again = await admin.transaction((tx) => deriveSharedForm(tx, world.home))
-    expect(again).toMatchObject({ problems: [] })
+describeOnVersions('the same migrations', [15, 18], (version) => {
+  beforeAll(async () => {
+    database = await createTestDatabase({ version })
+    admin = createAdminDatabase(database.adminUrl)
+    world = await createSharedWorld(admin)
+  })
+  afterAll(async () => {
+    await world.drop()
+    await admin.close()
+    await database.drop()
+  })
 
-    const outcomes = { twin: [], t1: [], t2: [] } as Record<string, unknown[]>
-    for (const [tenant, seen] of Object.entries(outcomes)) {
-      for (const sql of DAY) {
-        const outcome = await world.query(tenant, sql).catch((error: unknown) => {
-          const { code, constraint } = error as { code?: string; constraint?: string }
-          return { code, constraint }
-        })
-        seen.push(outcome)
+  test(
+    'a rental shop’s schema comes out the same for every tenant, and so does its day',
+    { timeout: 60_000 },
+    async () => {
+      await world.migrate(await read('1_films'))
+      await world.migrate(await read('2_stores'))
+      await world.add('t1')
+      await world.migrate(await read('3_views'))
+      await world.migrate(await read('4_changes'))
+      await world.add('t2')
+      expect(await admin.transaction((tx) => compareForms(tx, world.home))).toEqual([])
+      const again = await admin.transaction((tx) => deriveSharedForm(tx, world.home))
+      expect(again).toMatchObject({ problems: [] })
+
+      const outcomes = { twin: [], t1: [], t2: [] } as Record<string, unknown[]>
+      for (const [tenant, seen] of Object.entries(outcomes)) {
+        for (const sql of DAY) {
+          const outcome = await world.query(tenant, sql).catch((error: unknown) => {
+            const { code, constraint } = error as { code?: string; constraint?: string }
+            return { code, constraint }
+          })
+          seen.push(outcome)
+        }
       }
-    }
-    DAY.forEach((sql, index) => {
-      expect(outcomes['t1']?.[index], sql).toEqual(outcomes['twin']?.[index])
-      expect(outcomes['t2']?.[index], sql).toEqual(outcomes['twin']?.[index])
-    })
-    const refused = (outcomes['twin'] ?? []).filter((outcome) => !Array.isArray(outcome))
-    expect(refused).toHaveLength(11)
+      DAY.forEach((sql, index) => {
+        expect(outcomes['t1']?.[index], sql).toEqual(outcomes['twin']?.[index])
+        expect(outcomes['t2']?.[index], sql).toEqual(outcomes['twin']?.[index])
+      })
+      const refused = (outcomes['twin'] ?? []).filter((outcome) => !Array.isArray(outcome))
+      expect(refused).toHaveLength(11)
 
-    await admin.transaction((tx) => deleteTenantRows(tx, world.home, 't1'))
-    expect(await world.query('t1', 'select name from category')).toEqual([])
-    expect(await world.query('t2', 'select name from category')).toHaveLength(4)
-  },
-)
+      await admin.transaction((tx) => deleteTenantRows(tx, world.home, 't1'))
+      expect(await world.query('t1', 'select name from category')).toEqual([])
+      expect(await world.query('t2', 'select name from category')).toHaveLength(4)
+    },
+  )
+})

@@ -27,7 +27,9 @@ function replaceOne(fits: RegExp, change: (token: string, random: Random) => str
 }
 
 function escaped(name: string): string {
-  return [...name].map((letter) => `\\${(letter.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`).join('')
+  return Array.from(name, (letter) => `\\${(letter.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`).join(
+    '',
+  )
 }
 
 const WRAPPERS: readonly ((sql: string) => string)[] = [
@@ -62,7 +64,7 @@ const WRAPPERS: readonly ((sql: string) => string)[] = [
 /** The statement stays one, and says the same. */
 const DISGUISES: readonly Mutation[] = [
   replaceOne(NAME, (name, random) =>
-    [...name].map((letter) => (random() < 0.5 ? letter.toUpperCase() : letter.toLowerCase())).join(''),
+    Array.from(name, (letter) => (random() < 0.5 ? letter.toUpperCase() : letter.toLowerCase())).join(''),
   ),
   replaceOne(/^\s+$/, (_, random) => pick(BLANKS, random)),
   replaceOne(PLAIN, (name) => `"${name.toLowerCase()}"`),

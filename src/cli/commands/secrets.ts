@@ -21,7 +21,10 @@ function statusCommand(shell: Shell): Command {
           [
             { title: 'master key', value: ({ id }) => id },
             { title: 'tenants', value: ({ tenants }) => tenants },
-            { title: 'here', value: ({ known, newest }) => (newest ? 'newest' : known ? 'former' : 'missing') },
+            {
+              title: 'here',
+              value: ({ known, newest }) => (newest ? 'newest' : known ? 'former' : 'missing'),
+            },
           ],
           keys,
           { width: output.width, heading: (text) => output.style('bold', text) },

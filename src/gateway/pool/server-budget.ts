@@ -78,10 +78,11 @@ export class ServerBudget {
   reclaims(pool: Claimant, openMs: number): boolean {
     const needy = this.#neediest(pool)
     if (needy === undefined) return false
-    if (pool.waiting === 0) return needy.missing > this.#leaving
     const theirs = needy.total + this.#leaving
-    // Where there are more databases than places, they take turns.
-    return pool.total > theirs + 1 || (theirs === 0 && openMs > TURN_MS)
+    if (pool.total > theirs + 1) return true
+    // Where there are more pools than places, they take turns. Between pools that have one each, or nearly as many, nothing
+    // moves: their demand changes with every statement, and each move costs a connection.
+    return theirs === 0 && (pool.waiting === 0 || openMs > TURN_MS)
   }
 
   #neediest(besides?: Claimant): Claimant | undefined {
@@ -93,11 +94,11 @@ export class ServerBudget {
     return found
   }
 
-  /** Of the pool that holds most, as long as it is not needed there more. */
+  /** Of the pool that holds most. What it may need again in a moment is left to it, unless the taker has far fewer. */
   #makeRoom(taker: Claimant): void {
     const resting = [...this.#pools].filter((pool) => pool !== taker && pool.idle > 0)
     resting
       .toSorted((a, b) => b.total - a.total)
-      .some((pool) => pool.shrink(pool.total > taker.total ? 0 : TURN_MS))
+      .some((pool) => pool.shrink(taker.total === 0 || pool.total > taker.total + 1 ? 0 : TURN_MS))
   }
 }

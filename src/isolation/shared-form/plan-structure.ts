@@ -131,7 +131,7 @@ function isSame(
 }
 
 /** A partition's copy of the check goes and comes with that of its parent. */
-export function isDerivedCheck(pattern: SchemaFacts, constraint: ConstraintFacts): boolean {
+function isDerivedCheck(pattern: SchemaFacts, constraint: ConstraintFacts): boolean {
   return (
     isWholeOrNull(constraint) &&
     !constraint.inherited &&

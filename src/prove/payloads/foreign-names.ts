@@ -81,7 +81,7 @@ export const FOREIGN_NAMES: readonly AttackGroup[] = [
       'truncate table only {other}.{table} restart identity cascade',
       'truncate {table}, {other}.{table}',
       'TRUNCATE/**/TABLE/**/{other}.{table}',
-        'truncate {table}',
+      'truncate {table}',
     ],
   },
   {

@@ -80,7 +80,7 @@ export const HIDDEN_SQL: readonly AttackGroup[] = [
     kind: 'read',
     attacks: [
       'create unique index planted on {other}.{table} ((1))',
-        'insert into {other}.{table} select * from {other}.{table} on conflict do nothing',
+      'insert into {other}.{table} select * from {other}.{table} on conflict do nothing',
     ],
   },
   {

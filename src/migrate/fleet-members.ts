@@ -1,0 +1,91 @@
+/** Who is in the fleet, and what ran for each: tenants here, tenants elsewhere, tenants that share tables. */
+import type { AdminDatabase, Queryable } from '../core/database.ts'
+import type { TenantHome, TenantHomes } from '../core/homes.ts'
+import type { Home, TenantStatus } from '../core/tenant.ts'
+import { readLedgers, SHARED_TENANTS, sharedTarget, type Ledger, type Target } from './ledger.ts'
+
+/** A tenant whose tables are its own, or all those that share tables. */
+export interface FleetMember {
+  readonly id: string
+  readonly key: string
+  readonly status: TenantStatus
+  readonly target: Target
+  /** Of a tenant in another database; its ledger is not read with the others. */
+  readonly database?: string | undefined
+  readonly ledger?: Ledger | undefined
+  /** How many tenants this stands for, where they share tables. */
+  readonly members?: number | undefined
+}
+
+/** Who is to be migrated. */
+export interface Fleet {
+  /** Every tenant whose tables are its own. */
+  readonly members: readonly FleetMember[]
+  /** How many others share tables. */
+  readonly sharing: number
+}
+
+/** Of whose ledger nothing is known. */
+export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
+
+/** Lists tenants, and reads the ledgers of those in this database. */
+export async function readFleet(session: Queryable, homes: TenantHomes): Promise<Fleet> {
+  const [here, there]: [TenantHome[], FleetMember[]] = [[], []]
+  let sharing = 0
+  for await (const tenant of homes.list()) {
+    const { id, key, status, home } = tenant
+    if (home.model === 'shared') sharing++
+    else if (home.database === undefined) here.push(tenant)
+    else there.push({ id, key, status, target: targetOf(home, key, id), database: home.database })
+  }
+  const targets = here.map(({ id, key, home }) => targetOf(home, key, id))
+  const ledgers = await readLedgers(session, targets)
+  const members: FleetMember[] = []
+  for (const [index, { id, key, status }] of here.entries()) {
+    const [target, ledger] = [targets[index], ledgers[index]]
+    if (target !== undefined && ledger !== undefined) members.push({ id, key, status, target, ledger })
+  }
+  return { members: [...members, ...there], sharing }
+}
+
+/** The line of a report for all tenants that share tables; none where there is no such place. */
+export async function readSharing(
+  session: Queryable,
+  homes: TenantHomes,
+  members: number,
+): Promise<FleetMember[]> {
+  const home = await homes.findShared()
+  if (home === undefined) return []
+  const target = sharedTarget(home)
+  const [ledger] = await readLedgers(session, [target])
+  return [{ id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members }]
+}
+
+/** How many other databases are asked at a time. */
+const AT_ONCE = 4
+
+/** The ledgers of tenants in databases of their own. */
+export async function readThere(
+  db: AdminDatabase,
+  members: readonly FleetMember[],
+): Promise<Map<FleetMember, Ledger>> {
+  const found = new Map<FleetMember, Ledger>()
+  const waiting = [...members]
+  const readNext = async (): Promise<void> => {
+    for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
+      const { target, database = '' } = member
+      const [ledger] = await db
+        .inDatabase(database)
+        .session((session) => readLedgers(session, [target]))
+        .catch((problem: unknown) => [{ ...NOTHING_RAN, problem }])
+      found.set(member, ledger ?? NOTHING_RAN)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, readNext))
+  return found
+}
+
+/** Where the tenant's own tables are. */
+export function targetOf(home: Home, label: string, tenantId?: string): Target {
+  return { schema: home.schema, ownerRole: home.ownerRole, tenantRole: home.role, tenantId, label }
+}

@@ -1,0 +1,241 @@
+/** Proves one kind of tenant: every attack by every way, and what the database would refuse by itself. */
+import type { ConnectionSpec } from '../core/config.ts'
+import type { AdminDatabase } from '../core/database.ts'
+import { readProof } from '../catalog/tenant-store.ts'
+import type { TenantLogin } from '../gateway/binding.ts'
+import { openBareConnection } from '../gateway/bare-connection.ts'
+import type { Keyring } from '../isolation/master-key.ts'
+import { enforcementOf, type OpenRights, readOpenRights } from '../isolation/open-rights.ts'
+import { type Arena, statementOf } from './arena.ts'
+import { attackAlone, attackInTransaction, type Outcome, type Watch } from './attack.ts'
+import { databaseOf, fingerprint, restoreCanaries } from './canaries.ts'
+import { compareCases } from './cases.ts'
+import { leavesContext, mayBeCommitted } from './harm.ts'
+import { breachOf, LIVE_ATTACKS } from './live-cases.ts'
+import { answerOf } from './observe.ts'
+import { type Payload, PAYLOADS } from './payloads.ts'
+import type { ProofCase, ProofTier } from './report.ts'
+import { compareStates, readSeeded, readState } from './state.ts'
+import { sweep, type SweepOptions } from './sweep.ts'
+import { createTally, type Tally } from './tally.ts'
+import { plantInUserTables } from './user-tables.ts'
+import {
+  type ProofHandle,
+  type ProofTenancy,
+  throughGateway,
+  throughHandle,
+  throughLogin,
+  type Way,
+} from './ways.ts'
+
+/** What the proof of a kind needs. */
+export interface KindParts {
+  readonly admin: AdminDatabase
+  /** The runtime's. */
+  readonly connection: ConnectionSpec | undefined
+  readonly keyring: Keyring
+  openTenancy(options: { readonly max: number }): ProofTenancy
+  openHandles?(tenancy: ProofTenancy): readonly ProofHandle[]
+  readonly sweeping: SweepOptions
+  readonly signal?: AbortSignal | undefined
+  onProgress?(line: string): void
+}
+
+/** What came of it; how many tenants of the kind there are is not asked here. */
+export interface KindProof {
+  readonly cases: readonly ProofCase[]
+  readonly tier: Omit<ProofTier, 'tenants'>
+}
+
+export async function proveKind(parts: KindParts, arena: Arena): Promise<KindProof> {
+  // With one connection for both, whatever the attacker leaves on it the victim meets.
+  const sharesConnections = arena.kind.tier === 'guarded' && arena.attacker.home.database === undefined
+  const tenancy = parts.openTenancy({ max: sharesConnections ? 1 : 4 })
+  try {
+    const tally = createTally(arena.kind)
+    const before = await fingerprint(parts.admin, arena)
+    const watch = await createWatch(parts, arena, tenancy, { before, sharesConnections })
+    const pools = { attacker: tenancy.poolFor(arena.attacker), victim: tenancy.poolFor(arena.victim) }
+    const ways = [
+      throughGateway(pools.attacker),
+      ...(parts.openHandles?.(tenancy) ?? []).map((handle) => throughHandle(handle, arena.attacker)),
+    ]
+    for (const way of ways)
+      await attackByCorpus(parts, arena, way, watch, (payload, statement, outcome) => {
+        tally.add(payload.case, outcome, { attack: payload.id, way: way.name, statement })
+      })
+    await restoreCanaries(parts.admin, arena)
+    await attackLive(parts, arena, tenancy, tally)
+    await restoreCanaries(parts.admin, arena)
+    const own = databaseOf(parts.admin, arena.victim)
+    await plantInUserTables(own, pools.victim, arena.victim, arena.victimSecret)
+    parts.onProgress?.(`${nameOf(arena)}: looking into what the tenant may read`)
+    const sweeper = { admin: databaseOf(parts.admin, arena.attacker), pool: pools.attacker }
+    for (const found of await sweep(sweeper.admin, sweeper.pool, arena, parts.sweeping)) {
+      tally.note(found.case, found.breach)
+    }
+    const bare = await attackBare(parts, arena, watch, tally)
+    const untouched = (await fingerprint(parts.admin, arena)) === before
+    return judge(arena, tally.cases(), bare, untouched)
+  } finally {
+    await tenancy.close({ timeoutMs: 2_000 })
+  }
+}
+
+function nameOf({ kind }: Arena): string {
+  return `${kind.model}, ${kind.tier}`
+}
+
+async function createWatch(
+  { admin }: KindParts,
+  arena: Arena,
+  tenancy: ProofTenancy,
+  { before, sharesConnections }: { readonly before: string; readonly sharesConnections: boolean },
+): Promise<Watch> {
+  const seeded = await readSeeded(admin)
+  const state = sharesConnections ? await readState(tenancy.central, seeded) : undefined
+  return {
+    async wasChanged() {
+      if ((await fingerprint(admin, arena)) === before) return false
+      await restoreCanaries(admin, arena)
+      return true
+    },
+    async leftBehind() {
+      return state === undefined ? [] : compareStates(state, await readState(tenancy.central, seeded))
+    },
+  }
+}
+
+type Tell = (payload: Payload, statement: string, outcome: Outcome) => void
+
+/** Progress is told after so many. */
+const STEP = 40
+
+async function attackByCorpus(
+  { signal, onProgress }: KindParts,
+  arena: Arena,
+  way: Way,
+  watch: Watch,
+  tell: Tell,
+): Promise<void> {
+  for (const [index, payload] of PAYLOADS.entries()) {
+    signal?.throwIfAborted()
+    if (index % STEP === 0) {
+      onProgress?.(`${nameOf(arena)}: attack ${index} of ${PAYLOADS.length} by ${way.name}`)
+    }
+    const statement = statementOf(payload, arena)
+    const { begin, alone } = way
+    if (begin !== undefined) {
+      const outcome = await attackInTransaction({ begin }, payload, arena, watch)
+      tell(payload, statement, outcome)
+      // The guard says the same again.
+      if (outcome.verdict === 'refused' && outcome.by === 'guard') continue
+    }
+    if (alone !== undefined && mayBeCommitted(statement)) {
+      tell(payload, statement, await attackAlone({ alone }, payload, arena, watch))
+    }
+  }
+}
+
+async function attackLive(
+  { admin, signal, onProgress }: KindParts,
+  arena: Arena,
+  tenancy: ProofTenancy,
+  tally: Tally,
+): Promise<void> {
+  const [attacker, victim] = [tenancy.poolFor(arena.attacker), tenancy.poolFor(arena.victim)]
+  for (const attack of LIVE_ATTACKS) {
+    signal?.throwIfAborted()
+    onProgress?.(`${nameOf(arena)}: ${attack.name}`)
+    const seen = await attack.run({ arena, admin, tenancy, attacker, victim })
+    tally.note(attack.case, seen.length === 0 ? undefined : breachOf(attack, seen))
+  }
+}
+
+/** What the server alone did not refuse. */
+interface Bare {
+  readonly open: OpenRights
+  /** Cases in which one statement, or what followed it, reached the victim. */
+  readonly through: ReadonlySet<string>
+  /** Of these: those in which it was not by saying SET ROLE, which a guarded tenant's login may by its nature. */
+  readonly otherwise: ReadonlySet<string>
+}
+
+async function attackBare(parts: KindParts, arena: Arena, watch: Watch, tally: Tally): Promise<Bare> {
+  const { admin, connection, keyring } = parts
+  const { attacker, kind } = arena
+  const login = loginOf(arena, keyring)
+  const way = throughLogin(connection, {
+    tenant: attacker,
+    proof: await readProof(admin, attacker.id),
+    login,
+  })
+  const through = new Set<string>()
+  const otherwise = new Set<string>()
+  try {
+    await attackByCorpus(parts, arena, way, watch, (payload, statement, outcome) => {
+      const told = { attack: payload.id, way: way.name, statement }
+      // Only for sealed tenants the server promises to refuse everything.
+      if (kind.tier === 'sealed') tally.add(payload.case, outcome, told)
+      if (outcome.verdict === 'refused' || outcome.verdict === 'without effect') return
+      through.add(payload.case)
+      if (kind.tier === 'sealed' || !leavesContext(statement)) otherwise.add(payload.case)
+    })
+    if (login !== undefined) await enterOtherDatabase(parts, arena, login, tally)
+  } finally {
+    await way.close()
+  }
+  return { open: await readOpenRights(databaseOf(admin, attacker)), through, otherwise }
+}
+
+function loginOf({ attacker }: Arena, keyring: Keyring): TenantLogin | undefined {
+  const { keyId, role } = attacker.home
+  return keyId === undefined ? undefined : { user: role, password: keyring.secretOf(attacker.id, keyId) }
+}
+
+/** A sealed tenant's own login, at the door of the other's database. */
+async function enterOtherDatabase(
+  { connection }: KindParts,
+  { victim, kind }: Arena,
+  login: TenantLogin,
+  tally: Tally,
+): Promise<void> {
+  const { database } = victim.home
+  if (database === undefined || kind.model !== 'database') return
+  const answer = await answerOf(async () => {
+    await (await openBareConnection(connection, { database, login, timeoutMs: 5_000 })).close()
+    return {}
+  })
+  const told = { attack: 'logs in to it', way: 'own login', statement: `connect to ${database}` }
+  const seen = ['the server let it in']
+  tally.note('S1', answer.ok ? { ...told, harm: 'state', seen } : undefined)
+}
+
+function judge(arena: Arena, cases: readonly ProofCase[], bare: Bare, untouched: boolean): KindProof {
+  const { kind } = arena
+  const inGateway = cases.some(({ breaches }) => breaches.some(({ way }) => way !== 'own login'))
+  const held = !inGateway && untouched
+  const sealed = kind.tier === 'sealed' && bare.through.size === 0
+  const closed = kind.tier === 'sealed' || enforcementOf(bare.open) === 'database'
+  return {
+    cases,
+    tier: {
+      ...kind,
+      achieved: !held ? 'none' : sealed ? 'sealed' : 'guarded',
+      enforcement: closed && bare.otherwise.size === 0 ? 'database' : 'guard',
+      onlyGuard: [...bare.through].toSorted(compareCases),
+      open: kind.tier === 'sealed' ? [] : describeOpen(bare.open),
+      untouched,
+    },
+  }
+}
+
+function describeOpen(open: OpenRights): string[] {
+  return [
+    ...open.functions.map((signature) => `EXECUTE on ${signature}`),
+    ...open.languages.map((name) => `USAGE on language ${name}`),
+    ...(open.temporary ? ['TEMPORARY on the database'] : []),
+    ...(open.createInDatabase ? ['CREATE on the database'] : []),
+    ...(open.createInPublic ? ['CREATE on schema public'] : []),
+  ]
+}
