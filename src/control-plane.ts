@@ -1,5 +1,6 @@
 /** The composition root of the control plane: catalog, tenants' lives and migrations on the admin connection. */
 import { resolve } from 'node:path'
+import { retireContextKeys, rotateContextKey } from './catalog/context-keys.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
 import { installCatalog } from './catalog/install-catalog.ts'
 import { listUnfinished, type Operation } from './catalog/operations.ts'
@@ -7,6 +8,8 @@ import { tenantHomes } from './catalog/tenant-store.ts'
 import type { ConnectionSpec, MigrationFolders, Seed } from './core/config.ts'
 import type { AdminDatabase } from './core/database.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
+import type { LintFinding } from './isolation/lint/finding.ts'
+import { lintDatabase, type LintOptions } from './isolation/lint/lint-database.ts'
 import { ensureGroups } from './isolation/logins.ts'
 import { createKeyring } from './isolation/master-key.ts'
 import { createSecretAdministration, type SecretAdministration } from './lifecycle/rotate-secrets.ts'
@@ -40,6 +43,18 @@ export interface ControlPlane {
   readonly tenants: TenantAdministration
   readonly migrate: Pick<Migrations, 'up' | 'status'>
   readonly secrets: SecretAdministration
+  /** The key that tenants' contexts are proven with. */
+  readonly context: {
+    /** Makes a new one, and new proofs; those before it hold until they are retired. @returns its number */
+    rotateKey(): Promise<number>
+    /** Ends the former proofs, if the last rotation is so long ago. @returns how many tenants had one */
+    retireKeys(options: { readonly olderThanMs: number }): Promise<number>
+  }
+  /**
+   * Looks at your own tables, functions and grants for what lets tenants get at each other; changes nothing. Errors come
+   * first. Databases of a tenant's own are not looked at.
+   */
+  verify(options?: LintOptions): Promise<LintFinding[]>
   readonly operations: {
     /** Work that ended early: run its command again to complete it. The oldest first. */
     unfinished(): Promise<Operation[]>
@@ -104,6 +119,11 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       status: async () => (await installed()).secrets.status(),
       rotate: async (rotateOptions) => (await installed()).secrets.rotate(rotateOptions),
     },
+    context: {
+      rotateKey: async () => rotateContextKey((await installed()).db),
+      retireKeys: async (retireOptions) => retireContextKeys((await installed()).db, retireOptions),
+    },
+    verify: async (lintOptions) => lintDatabase((await installed()).db, lintOptions),
     operations: { unfinished: async () => listUnfinished((await installed()).db) },
     async close() {
       const closing = parts

@@ -1,7 +1,6 @@
 /** The SQL by which the database itself knows whose statement it runs: proofs, and `tenantry.current_tenant()`. */
 
-/** SQLSTATE of a context that was the gateway's and is out of date: the tenant or the key is not what it was. */
-export const STALE_CONTEXT = 'TN001'
+import { STALE_CONTEXT } from '../sql/sql-state.ts'
 
 /**
  * Part of the catalog's second version. Any role may set `app.current_tenant` (FINDINGS 13), so that it counts for nothing

@@ -1,15 +1,18 @@
 /** The command line as a whole: its commands, its global options, and what becomes of errors. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { contextCommand } from './commands/context.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { execCommand } from './commands/exec.ts'
 import { hardenCommand } from './commands/harden.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { proveCommand } from './commands/prove.ts'
 import { psqlCommand } from './commands/psql.ts'
 import { secretsCommand } from './commands/secrets.ts'
 import { tenantsCommand } from './commands/tenants.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { exitCodeOf, renderError, toDocument, toTenantryError } from './failure.ts'
 import { readInvocation } from './invocation.ts'
 import { createShell, type Shell } from './shell.ts'
@@ -67,6 +70,9 @@ function createProgram(shell: Shell): Command {
     migrateCommand(shell),
     secretsCommand(shell),
     doctorCommand(shell),
+    verifyCommand(shell),
+    contextCommand(shell),
+    proveCommand(shell),
     hardenCommand(shell),
     execCommand(shell),
     psqlCommand(shell),

@@ -19,14 +19,7 @@ import { compareStates, readSeeded, readState } from './state.ts'
 import { sweep, type SweepOptions } from './sweep.ts'
 import { createTally, type Tally } from './tally.ts'
 import { plantInUserTables } from './user-tables.ts'
-import {
-  type ProofHandle,
-  type ProofTenancy,
-  throughGateway,
-  throughHandle,
-  throughLogin,
-  type Way,
-} from './ways.ts'
+import { type ProofTenancy, throughGateway, throughHandle, throughLogin, type Way } from './ways.ts'
 
 /** What the proof of a kind needs. */
 export interface KindParts {
@@ -35,7 +28,6 @@ export interface KindParts {
   readonly connection: ConnectionSpec | undefined
   readonly keyring: Keyring
   openTenancy(options: { readonly max: number }): ProofTenancy
-  openHandles?(tenancy: ProofTenancy): readonly ProofHandle[]
   readonly sweeping: SweepOptions
   readonly signal?: AbortSignal | undefined
   onProgress?(line: string): void
@@ -58,7 +50,7 @@ export async function proveKind(parts: KindParts, arena: Arena): Promise<KindPro
     const pools = { attacker: tenancy.poolFor(arena.attacker), victim: tenancy.poolFor(arena.victim) }
     const ways = [
       throughGateway(pools.attacker),
-      ...(parts.openHandles?.(tenancy) ?? []).map((handle) => throughHandle(handle, arena.attacker)),
+      ...(tenancy.handles ?? []).map((handle) => throughHandle(handle, arena.attacker)),
     ]
     for (const way of ways)
       await attackByCorpus(parts, arena, way, watch, (payload, statement, outcome) => {

@@ -23,7 +23,7 @@ import {
   removeLeftovers,
   removeRun,
 } from './throw-away.ts'
-import { asQueryable, type ProofHandle, type ProofTenancy } from './ways.ts'
+import { asQueryable, type ProofTenancy } from './ways.ts'
 
 /** The installation, as far as a proof uses it. */
 export interface ProveParts {
@@ -36,8 +36,6 @@ export interface ProveParts {
   readonly masterKey?: string | readonly string[] | undefined
   /** Opens a tenancy as the application does, with so many connections; the proof closes it. */
   openTenancy(options: { readonly max: number }): ProofTenancy
-  /** ORMs over such a tenancy. */
-  openHandles?(tenancy: ProofTenancy): readonly ProofHandle[]
 }
 
 export interface ProveOptions {

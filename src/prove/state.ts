@@ -2,10 +2,11 @@
 import type { Queryable } from '../core/database.ts'
 import type { ProofPool } from './ways.ts'
 
-/** Session state by name, as text. Source: PostgreSQL manual, DISCARD: what a session can hold. */
+/** Session state by name, as text; what each transaction sets anew is left out. Source: PostgreSQL manual, DISCARD: what a session can hold. */
 const STATE = `select json_build_object(
   'acts as', current_user, 'logged in as', session_user,
-  'settings', (select string_agg(name || ' = ' || setting, ', ' order by name) from pg_settings where source = 'session'),
+  'settings', (select string_agg(name || ' = ' || setting, ', ' order by name) from pg_settings
+    where source = 'session' and name not like 'transaction\\_%'),
   'app.current_tenant', coalesce(current_setting('app.current_tenant', true), ''),
   'tenantry.proof', case when coalesce(current_setting('tenantry.proof', true), '') = '' then '' else 'set' end,
   'planted.setting', coalesce(current_setting('planted.setting', true), ''),
@@ -17,7 +18,7 @@ const STATE = `select json_build_object(
   'seed of random()', random()::text = any ($1::text[])
 )::text as state`
 
-/** What random() gives after \`setseed(0.5)\`: the first of them. */
+/** What random() gives after `setseed(0.5)`: the first of them. */
 export async function readSeeded(admin: Queryable): Promise<string[]> {
   const { rows } = await admin.query<{ seeded: string }>(
     // The seed is set on a session that is used for nothing where it matters.

@@ -76,8 +76,9 @@ const CASE_OF = { table: 'S1', view: 'S8', partition: 'S30' } as const
 
 async function look(pool: ProofPool, relation: Relation, arena: Arena): Promise<Sweep> {
   const { name, kind, tenantColumn } = relation
-  const canaries = `select t::text as row from ${name} t where strpos(t::text, ${quoteLiteral(arena.victimSecret)}) > 0 limit 3`
-  const { texts } = await answerOf(() => pool.query(canaries))
+  // Bound, not written: the attacker may read its own statements in pg_stat_activity.
+  const canaries = `select t::text as row from ${name} t where strpos(t::text, $1) > 0 limit 3`
+  const { texts } = await answerOf(() => pool.query(canaries, [arena.victimSecret]))
   let seen = sightings(texts, arena.victimSecret)
   let statement = canaries
   if (seen.length === 0 && tenantColumn !== null) {

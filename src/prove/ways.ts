@@ -20,8 +20,16 @@ export interface ProofClient {
   release(): void
 }
 
+/** A statement through an ORM, as a tenant. */
+export interface ProofHandle {
+  readonly name: string
+  send(tenant: Tenant, text: string): Promise<{ readonly rows?: unknown }>
+}
+
 /** What a proof uses of a tenancy. */
 export interface ProofTenancy {
+  /** ORMs over it. */
+  readonly handles?: readonly ProofHandle[]
   poolFor(tenant: Tenant): ProofPool
   readonly central: ProofPool
   close(options?: { readonly timeoutMs?: number }): Promise<void>
@@ -35,12 +43,6 @@ export function asQueryable(pool: ProofPool): Queryable {
       return { rows: rows as R[], rowCount: rows.length }
     },
   }
-}
-
-/** A statement through an ORM, as a tenant. */
-export interface ProofHandle {
-  readonly name: string
-  send(tenant: Tenant, text: string): Promise<{ readonly rows?: unknown }>
 }
 
 /** A transaction of the attacker's. */

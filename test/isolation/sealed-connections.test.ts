@@ -55,6 +55,37 @@ describe('many sealed tenants on few connections', () => {
   }, 60_000)
 })
 
+describe('a few sealed tenants that are always in use', () => {
+  let world: SealedWorld
+  const keys = Array.from({ length: 8 }, (_, n) => `hot-${n}`)
+  beforeAll(async () => {
+    world = await createSealedWorld()
+    for (const key of keys) await world.create(key)
+  })
+  afterAll(() => world?.close())
+
+  test('keep their connections, however their demand changes from moment to moment', async () => {
+    const tenancy = world.open({ max: 16 })
+    await tenancy.ready()
+    let [opened, done] = [0, 0]
+    tenancy.on('connection:open', () => (opened += 1))
+    const until = performance.now() + 3_000
+    await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        while (performance.now() < until) {
+          const key = keys[Math.floor(Math.random() * keys.length)] ?? ''
+          await tenancy.poolFor(key).query('select text from notes')
+          done += 1
+        }
+      }),
+    )
+    console.log('OPENED', opened, done)
+    expect(done).toBeGreaterThan(200)
+    // Each place may change hands a few times before all have their share.
+    expect(opened).toBeLessThan(60)
+  })
+})
+
 const PROGRAMS = [
   ['the installed PgBouncer', findPgBouncer()],
   ['a PgBouncer that carries names', findNamingPgBouncer()],

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ControlPlane, createControlPlane, createTenancy, type TenancyOptions } from '../../src/index.ts'
 import type { AdminDatabase } from '../../src/core/database.ts'
+import { knexHandle } from '../../src/cli/knex-handle.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { knexForTenants } from '../../src/orm/knex.ts'
 import type { ProveParts } from '../../src/prove/prove.ts'
@@ -29,7 +30,7 @@ export interface ProofWorld {
   readonly db: TestDatabase
   readonly plane: ControlPlane
   readonly admin: AdminDatabase
-  /** For \`prove\`; \`tenancy\` changes how its tenancies are opened. */
+  /** For `prove`; `tenancy` changes how its tenancies are opened. */
   parts(tenancy?: TenancyOptions): ProveParts
   /** Keys of all tenants, roles and schemas that proofs have left. */
   leftovers(): Promise<string[]>
@@ -56,14 +57,22 @@ export async function createProofWorld(): Promise<ProofWorld> {
       admin,
       connection: db.appUrl,
       masterKey: MASTER_KEY,
-      openTenancy: ({ max }) =>
-        createTenancy({
+      openTenancy({ max }) {
+        const tenancy = createTenancy({
           connection: db.appUrl,
           masterKey: MASTER_KEY,
           max,
           statementTimeoutMs: 2_000,
           ...options,
-        }),
+        })
+        const { central } = tenancy
+        return {
+          central,
+          poolFor: (tenant) => tenancy.poolFor(tenant),
+          close: (closing) => tenancy.close(closing),
+          handles: [knexHandle(knexForTenants(tenancy))],
+        }
+      },
     }),
     async leftovers() {
       const rows = await db.sql<{ name: string }>(
@@ -82,6 +91,3 @@ export async function createProofWorld(): Promise<ProofWorld> {
     },
   }
 }
-
-/** What of a Knex the proof uses. */
-export { knexForTenants }

@@ -1,6 +1,7 @@
 /** Tells a lost or absent database from a statement that failed, and gives the former a code of its own. */
 import pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
+import { STALE_CONTEXT } from '../../sql/sql-state.ts'
 
 /** Classes and codes with which PostgreSQL ends or refuses a session rather than a statement (manual, appendix A). */
 const SESSION_ENDED = /^(08|57P0[1-5]|53300|25P0[34])/
@@ -60,16 +61,14 @@ export function flightError(error: unknown, moment: Moment, progress: Progress):
   })
 }
 
-/** What `tenantry.current_tenant()` raises for a tenant that is not active: in shared tables nothing refuses earlier. */
-const NOT_ACTIVE = 'TN001'
-
 /**
- * True where the server refused the tenant itself: no role, no right to it, or not active. Of a statement that stands
- * alone nothing has taken effect then.
+ * True where the server refused the tenant itself: no role, no right to it, or a context that is out of date, which in
+ * shared tables nothing refuses earlier. Of a statement that stands alone nothing has taken effect then.
  */
 export function refusedEntry(error: unknown): boolean {
   return (
-    error instanceof pg.DatabaseError && (progressOf(error)?.entered === false || error.code === NOT_ACTIVE)
+    error instanceof pg.DatabaseError &&
+    (progressOf(error)?.entered === false || error.code === STALE_CONTEXT)
   )
 }
 

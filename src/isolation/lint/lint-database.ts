@@ -60,7 +60,7 @@ export function lintRules(allowedExtensions: readonly string[] = []): readonly L
 async function readSuspects(db: Queryable, query: string, values: readonly unknown[]): Promise<Suspect[]> {
   // Every rule is given both values, and not every rule asks for both: cast here, so that each has a type.
   const { rows } = await db.query<{ suspects: string }>(
-    `select coalesce(json_agg(found), '[]')::text as suspects from (${SCOPE} ${query}) found
+    `select coalesce(json_agg(found order by space, name), '[]')::text as suspects from (${SCOPE} ${query}) found
      where $1::text[] is not null and $2::text[] is not null`,
     values,
   )

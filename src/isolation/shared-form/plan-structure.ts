@@ -10,7 +10,11 @@ import {
 } from './desired-keys.ts'
 import type { ConstraintFacts, IndexFacts, SchemaFacts, TableFacts } from './schema-facts.ts'
 
-const TENANT_DEFAULT = 'tenantry.current_tenant()'
+/**
+ * The setting itself, in PostgreSQL's own words: the policy compares it with the proven id once a statement, while a
+ * default is evaluated for each row (docs/decisions/0016).
+ */
+const TENANT_DEFAULT = "NULLIF(current_setting('app.current_tenant'::text, true), ''::text)"
 
 /** Statements, in order, for the owner with the shared schema as its path. */
 export function planStructure(pattern: SchemaFacts, shared: SchemaFacts): string[] {

@@ -68,7 +68,7 @@ describeOnVersions('shared form', [15, 18], (version) => {
       type: 'text',
       collation: 'C',
       notNull: true,
-      default: 'tenantry.current_tenant()',
+      default: "NULLIF(current_setting('app.current_tenant'::text, true), ''::text)",
     })
     expect(await constraints()).toEqual({ 'orders.orders_pkey': 'PRIMARY KEY (tenant_id, id)' })
     await world.as('a', "insert into orders (note) values ('mine')")
@@ -369,7 +369,7 @@ describeOnVersions('shared form', [15, 18], (version) => {
       alter view v reset (security_invoker); create index stray on orders (note); alter table orders alter column tenant_id drop default`)
     const statements = await settle('', '')
     expect(statements.map((statement) => statement.replaceAll(/tny_\w+/g, 'role').split('\n')[0])).toEqual([
-      'alter table orders alter column tenant_id set default tenantry.current_tenant()',
+      "alter table orders alter column tenant_id set default NULLIF(current_setting('app.current_tenant'::text, true), ''::text)",
       'drop index stray',
       'alter table orders force row level security',
       'drop policy tenantry_tenant on orders',
