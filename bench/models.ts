@@ -4,64 +4,83 @@ import { createTenancy, type TenantModel } from 'tenantry'
 import type { Bench } from './bench.ts'
 import type { ReadRow } from './contenders/contender.ts'
 import { openBarePool } from './support/bare-pool.ts'
-import { runClosedLoop, WrongRow } from './support/closed-loop.ts'
+import { runClosedLoop, type Throughput, WrongRow } from './support/closed-loop.ts'
 import { makeModelTenants, MODELS, type ModelTenant, type ModelTenants } from './support/model-tenants.ts'
 import { createRandom } from './support/random.ts'
 import { say } from './support/report.ts'
-import { medians, ratioOf, type Rounds, takeTurns } from './support/rounds.ts'
+import { medians, pick, ratioOf, type Rounds, takeTurns } from './support/rounds.ts'
 import { rounded } from './support/statistics.ts'
 import { ROWS } from './support/tenant-tables.ts'
 
-/** As many as there are connections, so that a pool for each database has one. */
-const TENANTS = 16
+/**
+ * Databases are few where they are chosen at all: with as many as connections, statements would wait for a place more
+ * than for an answer.
+ */
+const TENANTS = { shared: 200, schema: 200, database: 8 }
+const QUICK_TENANTS = { shared: 30, schema: 30, database: 8 }
 const CONNECTIONS = 16
 const CONCURRENCY = 32
 const LIST = 10
 
 /** `npm run -s bench -- models`. */
 export const models: Bench = async (world, { quick }) => {
-  say(`making ${TENANTS} tenants of each model`)
-  const tenants = await makeModelTenants(world, TENANTS)
+  const counts = quick ? QUICK_TENANTS : TENANTS
+  say('making tenants of each model')
+  const tenants = await makeModelTenants(world, counts)
   const contenders = MODELS.flatMap((model) => [tenantryReader(tenants, model), handReader(tenants, model)])
   const plan = quick ? { rounds: 7, roundMs: 300, warmMs: 800 } : { rounds: 9, roundMs: 3_000, warmMs: 8_000 }
-  async function load(contender: Reader, ms: number, seed: number): Promise<number> {
+  async function load(contender: Reader, ms: number, seed: number): Promise<Throughput> {
     const random = createRandom(seed)
     const all = tenants.of[contender.model]
-    const { perSecond, failed } = await runClosedLoop({ concurrency: CONCURRENCY, ms }, async () => {
-      const tenant = all[Math.floor(random() * all.length)] as ModelTenant
-      const isPoint = random() < 0.5
-      const rows = await (isPoint
-        ? contender.read(tenant, 1 + Math.floor(random() * ROWS))
-        : contender.list(tenant))
-      const wrong = rows.find(({ customer }) => customer !== tenant.key)
-      if (wrong !== undefined || rows.length !== (isPoint ? 1 : LIST)) {
-        throw new WrongRow(contender.name, tenant.key, wrong?.customer)
-      }
-    })
+    const result = await runClosedLoop(
+      { concurrency: CONCURRENCY, ms, serverPid: world.serverPid },
+      async () => {
+        const tenant = all[Math.floor(random() * all.length)] as ModelTenant
+        const isPoint = random() < 0.5
+        const rows = await (isPoint
+          ? contender.read(tenant, 1 + Math.floor(random() * ROWS))
+          : contender.list(tenant))
+        const wrong = rows.find(({ customer }) => customer !== tenant.key)
+        if (wrong !== undefined || rows.length !== (isPoint ? 1 : LIST)) {
+          throw new WrongRow(contender.name, tenant.key, wrong?.customer)
+        }
+      },
+    )
+    const { failed } = result
     if (failed > 0) throw new Error(`${failed} statements of ${contender.name} failed`)
-    return perSecond
+    return result
   }
   try {
     for (const [index, contender] of contenders.entries()) await load(contender, plan.warmMs, 1_000 + index)
     const rounds = await takeTurns(contenders, plan.rounds, async (contender, round) => {
-      const perSecond = await load(contender, plan.roundMs, round)
-      say(`round ${round + 1}: ${contender.name} ${rounded(perSecond)}/s`)
-      return perSecond
+      const result = await load(contender, plan.roundMs, round)
+      say(`round ${round + 1}: ${contender.name} ${rounded(result.perSecond)}/s`)
+      return result
     })
-    const qps = medians(rounds)
+    const rates = pick(rounds, ({ perSecond }) => perSecond)
+    const qps = medians(rates)
+    const clientMicros = medians(pick(rounds, (round) => round.clientMicros))
+    const serverMicros = medians(pick(rounds, (round) => round.serverMicros))
     return {
       table: [
-        ['contender', 'reads/s'],
-        ...contenders.map(({ name }): [string, number] => [name, qps[name] ?? 0]),
+        ['contender', 'reads/s', 'client µs', 'server µs'],
+        ...contenders.map(({ name }): (string | number)[] => [
+          name,
+          qps[name] ?? 0,
+          clientMicros[name] ?? 0,
+          serverMicros[name] ?? 0,
+        ]),
       ],
       figures: {
-        tenants_of_each: TENANTS,
+        tenants_of_each: counts,
         connections: CONNECTIONS,
         concurrency: CONCURRENCY,
         rounds: plan.rounds,
         qps,
+        client_micros: clientMicros,
+        server_micros: serverMicros,
       },
-      ratio: ratiosOf(rounds),
+      ratio: ratiosOf(rates),
     }
   } finally {
     await Promise.all(contenders.map((contender) => contender.close()))
@@ -109,7 +128,7 @@ function handReader({ superuserUrl }: ModelTenants, model: TenantModel): Reader 
       database === undefined
         ? superuserUrl
         : Object.assign(new URL(superuserUrl), { pathname: `/${database}` }).href
-    const pool = openBarePool(url, database === undefined ? CONNECTIONS : CONNECTIONS / TENANTS)
+    const pool = openBarePool(url, database === undefined ? CONNECTIONS : CONNECTIONS / TENANTS.database)
     pools.set(database ?? '', pool)
     return pool
   }

@@ -24,7 +24,7 @@ type Kind = keyof typeof KINDS
 /** `npm run -s bench -- sealed`. */
 export const sealed: Bench = async (world, { quick }) => {
   say(`making ${TENANTS} tenants of each tier`)
-  const tenants = await makeTenantsOfKinds(world, TENANTS, KINDS)
+  const tenants = await makeTenantsOfKinds(world, { guarded: TENANTS, sealed: TENANTS }, KINDS)
   const { appUrl, masterKey } = tenants
   const contenders = (Object.keys(KINDS) as Kind[]).map((name) => ({
     name,

@@ -40,19 +40,22 @@ const DATABASE = 'bench_models'
 const MASTER_KEY = 'nobody keeps anything worth stealing in a benchmark'
 
 /** Tenants of each model, entered by the application's login. */
-export function makeModelTenants(world: BenchWorld, count: number): Promise<ModelTenants> {
+export function makeModelTenants(
+  world: BenchWorld,
+  counts: Readonly<Record<TenantModel, number>>,
+): Promise<ModelTenants> {
   const tier = 'guarded'
-  return makeTenantsOfKinds(world, count, {
+  return makeTenantsOfKinds(world, counts, {
     shared: { model: 'shared', tier },
     schema: { model: 'schema', tier },
     database: { model: 'database', tier },
   })
 }
 
-/** @param count tenants of each kind; each has one table with as many rows as those of the other benchmarks. */
+/** @param counts how many of each kind; each has one table with as many rows as those of the other benchmarks. */
 export async function makeTenantsOfKinds<Kind extends string>(
   world: BenchWorld,
-  count: number,
+  counts: Readonly<Record<Kind, number>>,
   kinds: Readonly<Record<Kind, TenantKind>>,
 ): Promise<TenantsOfKinds<Kind>> {
   const folder = mkdtempSync(join(tmpdir(), 'tenantry-models-'))
@@ -84,7 +87,7 @@ export async function makeTenantsOfKinds<Kind extends string>(
   try {
     await remove()
     for (const name of names) {
-      for (let n = 0; n < count; n++) {
+      for (let n = 0; n < counts[name]; n++) {
         made[name].push(await plane.tenants.create({ key: `${name}-${n}`, ...kinds[name] }))
       }
     }

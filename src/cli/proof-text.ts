@@ -95,6 +95,6 @@ function summary(
   output: Output,
 ): string {
   const errors = findings.filter(({ severity }) => severity === 'error').length
-  const words = `${attacks} attacks on ${tiers.length} kinds of tenants: ${passed} cases passed, ${failed} failed${errors > 0 ? `; ${errors} errors in tables, functions or rights` : ''}.`
+  const words = `${attacks} attacks on ${tiers.length} ${tiers.length === 1 ? 'kind' : 'kinds'} of tenants: ${passed} cases passed, ${failed} failed${errors > 0 ? `; ${errors} ${errors === 1 ? 'error' : 'errors'} in tables, functions or rights` : ''}.`
   return output.style(ok ? 'green' : 'red', words)
 }

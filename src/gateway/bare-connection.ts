@@ -1,6 +1,7 @@
 /** A connection without guard and without context, as an attacker would have it: it shows what the server alone refuses. */
 import pg from 'pg'
 import type { ConnectionSpec } from '../core/config.ts'
+import { findBackend, isPooled } from './connection/answering-backend.ts'
 import { connectionConfig } from './connection/connection-config.ts'
 import { databaseError } from './connection/database-error.ts'
 import type { TenantLogin } from './binding.ts'
@@ -22,6 +23,8 @@ export interface BareAnswer {
 
 /** One session, for as long as it is kept. */
 export interface BareConnection {
+  /** Something stands in between that may hand others what this session leaves behind. */
+  readonly pooled: boolean
   /**
    * Sends one message of the simple protocol, in which several statements may stand.
    * @param hear told everything that comes beside rows: notices, notifications, data of COPY.
@@ -61,7 +64,9 @@ export async function openBareConnection(
   } catch (error) {
     throw databaseError(error, 'connect')
   }
+  const pooled = isPooled(client, await findBackend(client))
   return {
+    pooled,
     async send(text, hear) {
       hearing = hear
       try {

@@ -23,7 +23,10 @@ export interface TenantLogin {
 /** The context of one tenant, ready to be bound. */
 export interface Binding {
   readonly tenantId: string
-  /** Within which equal texts are the same statement: the tenant's id, and more where the path is not its own. */
+  /**
+   * Within which equal texts are the same statement: the tenant's id, and more where the path is not its own; one for all
+   * where role and path are the same for all.
+   */
   readonly scope: string
   /** For errors that operators read. */
   readonly tenantKey: string
@@ -33,6 +36,8 @@ export interface Binding {
   readonly login?: TenantLogin | undefined
   /** Whether other tenants' rows are in the same tables. */
   readonly shared: boolean
+  /** Whether any connection is as warm for it as another: its role, path and tables are those of many tenants. */
+  readonly roams: boolean
   /** Shows the database that the context is the gateway's, and not what a statement has set. */
   readonly proof: string
   readonly role: string
@@ -61,9 +66,11 @@ export interface Credentials {
 /** What a flight binds for a tenant. */
 export function bindingOf(tenant: Tenant, limits: Required<TenantLimits>, credentials: Credentials): Binding {
   const { home } = tenant
+  const roams = home.model === 'shared' && home.tier === 'guarded'
   return {
     tenantId: tenant.id,
-    scope: tenant.id,
+    scope: roams ? `\0${home.schema}` : tenant.id,
+    roams,
     tenantKey: tenant.key,
     database: home.database,
     login: credentials.login,
@@ -81,5 +88,12 @@ export function bindingOf(tenant: Tenant, limits: Required<TenantLimits>, creden
 /** The same tenant before the tables that all tenants share: in the catalog's database, outside of its own schema. */
 export function ofSharedTables(binding: Binding): Binding {
   const scope = `${binding.tenantId}\0public`
-  return { ...binding, scope, database: undefined, shared: false, searchPath: 'public, pg_temp' }
+  return {
+    ...binding,
+    scope,
+    roams: false,
+    database: undefined,
+    shared: false,
+    searchPath: 'public, pg_temp',
+  }
 }

@@ -66,7 +66,7 @@ export function statementOf(payload: Pick<Payload, 'sql'>, { kind, victim, targe
   )
 }
 
-/** Whether a payload cannot run at all without reading what is the victim’s: of tenants with a schema each. */
-export function readsVictim({ sql }: Pick<Payload, 'sql'>, { kind }: Arena): boolean {
+/** Whether a payload names a table that only the victim has, so that it must be refused: of tenants with a schema each. */
+export function namesVictim({ sql }: Pick<Payload, 'sql'>, { kind }: Arena): boolean {
   return kind.model === 'schema' && /(?<!['\w])"?\{other\}"?[\s/*]*\.[\s/*]*"?\{table\}(?!_)/.test(sql)
 }

@@ -1,6 +1,5 @@
 /** One attack: sends it by a way, looks at what came of it, and takes it back. */
-import { quoteIdent } from '../sql/quote.ts'
-import { type Arena, readsVictim, statementOf, targetOf } from './arena.ts'
+import { type Arena, namesVictim, statementOf, targetOf } from './arena.ts'
 import { mayBeCommitted } from './harm.ts'
 import { type Answer, sightings } from './observe.ts'
 import type { Payload } from './payloads.ts'
@@ -12,12 +11,7 @@ import type { OpenTransaction, Way } from './ways.ts'
 export type Outcome =
   | { readonly verdict: 'refused'; readonly by: 'guard' | 'database'; readonly code: string }
   | { readonly verdict: 'without effect' }
-  | {
-      readonly verdict: Harm
-      readonly seen: readonly string[]
-      /** Only a statement after it found the way: it had changed who the session acts as. */
-      readonly later: boolean
-    }
+  | { readonly verdict: Harm; readonly seen: readonly string[] }
 
 /** What the attack needs to know of the other side, by ways that are not the attacker's. */
 export interface Watch {
@@ -35,28 +29,33 @@ export async function attackInTransaction(
   payload: Payload,
   arena: Arena,
   watch: Watch,
+  may: { readonly lasting: boolean },
 ): Promise<Outcome> {
-  const statement = statementOf(payload, arena)
-  const lasting = mayBeCommitted(statement)
+  const lasting = may.lasting && mayBeCommitted(statementOf(payload, arena))
   const transaction = await way.begin()
-  let ended = false
+  let outcome: Outcome | undefined
   try {
-    const structure = lasting ? undefined : await readStructure(transaction, arena)
-    const answer = await transaction.send(statement)
-    const outcome = await judge(answer, payload, arena)
-    if (outcome !== WITHOUT_EFFECT) return outcome
-    if (structure !== undefined && (await readStructure(transaction, arena)) !== structure) {
-      return { verdict: 'changed', seen: ['the catalogs of the server differ after it'], later: false }
-    }
-    const loot = await lookAround(transaction, arena)
-    if (loot !== undefined) return loot
-    if (!lasting) return WITHOUT_EFFECT
-    ended = true
-    await transaction.end('commit')
+    outcome = await attackAndLook(transaction, payload, arena, lasting)
   } finally {
-    if (!ended) await transaction.end('rollback')
+    await transaction.end(lasting && outcome === WITHOUT_EFFECT ? 'commit' : 'rollback')
   }
-  return (await watch.wasChanged()) ? changedRows() : WITHOUT_EFFECT
+  // Only now: until its end the transaction may hold locks that the look would wait for.
+  return outcome === WITHOUT_EFFECT ? changeOf(payload, arena, watch) : outcome
+}
+
+async function attackAndLook(
+  transaction: OpenTransaction,
+  payload: Payload,
+  arena: Arena,
+  lasting: boolean,
+): Promise<Outcome> {
+  const structure = lasting ? undefined : await readStructure(transaction, arena)
+  const outcome = judge(await transaction.send(statementOf(payload, arena)), payload, arena)
+  if (outcome !== WITHOUT_EFFECT) return outcome
+  if (structure !== undefined && (await readStructure(transaction, arena)) !== structure) {
+    return { verdict: 'changed', seen: ['the catalogs of the server differ after it'] }
+  }
+  return lookAround(transaction, arena)
 }
 
 /** By itself: what it leaves on the connection is met by whoever comes next. */
@@ -66,27 +65,30 @@ export async function attackAlone(
   arena: Arena,
   watch: Watch,
 ): Promise<Outcome> {
-  const answer = await way.alone(statementOf(payload, arena))
-  const outcome = await judge(answer, payload, arena)
+  const outcome = judge(await way.alone(statementOf(payload, arena)), payload, arena)
   if (outcome.verdict === 'refused' && outcome.by === 'guard') return outcome
   // Also where it was refused: half of a statement may have had its effect.
   const left = await watch.leftBehind()
-  if (left.length > 0) return { verdict: 'state', seen: left, later: false }
-  if (outcome !== WITHOUT_EFFECT) return outcome
-  return (await watch.wasChanged()) ? changedRows() : WITHOUT_EFFECT
+  if (left.length > 0) return { verdict: 'state', seen: left }
+  return outcome === WITHOUT_EFFECT ? changeOf(payload, arena, watch) : outcome
 }
 
-function changedRows(): Outcome {
-  return { verdict: 'changed', seen: ['the other tenant’s rows were another after it'], later: false }
+async function changeOf(payload: Payload, arena: Arena, watch: Watch): Promise<Outcome> {
+  if (await watch.wasChanged()) {
+    return { verdict: 'changed', seen: ['the other tenant’s rows were another after it'] }
+  }
+  return payload.kind === 'write' && namesVictim(payload, arena)
+    ? { verdict: 'changed', seen: ['it was not refused'] }
+    : WITHOUT_EFFECT
 }
 
-async function judge(answer: Answer, payload: Payload, arena: Arena): Promise<Outcome> {
+function judge(answer: Answer, payload: Payload, arena: Arena): Outcome {
   const seen = sightings(answer.texts, arena.victimSecret)
-  if (seen.length > 0) return { verdict: 'leak', seen, later: false }
+  if (seen.length > 0) return { verdict: 'leak', seen }
   if (!answer.ok) return { verdict: 'refused', by: answer.by, code: answer.code }
-  if (!readsVictim(payload, arena)) return WITHOUT_EFFECT
+  if (payload.kind === 'write' || !namesVictim(payload, arena)) return WITHOUT_EFFECT
   // No canary was in the answer, but the answer to "is there a row" is one.
-  return { verdict: 'leak', seen: ['it was not refused', ...answer.texts.slice(0, 2)], later: false }
+  return { verdict: 'leak', seen: ['it was not refused', ...answer.texts.slice(0, 2)] }
 }
 
 async function readStructure(transaction: OpenTransaction, arena: Arena): Promise<string | undefined> {
@@ -95,14 +97,13 @@ async function readStructure(transaction: OpenTransaction, arena: Arena): Promis
 }
 
 /** Whether the statements that follow have another's rights: the simplest of what an attacker would try. */
-async function lookAround(transaction: OpenTransaction, arena: Arena): Promise<Outcome | undefined> {
-  const who = await transaction.send("select 'role=' || current_user")
-  const role = arena.attacker.home.role
-  const isOther = who.ok && !who.texts.some((text) => text.endsWith(`role=${role}`))
+async function lookAround(transaction: OpenTransaction, arena: Arena): Promise<Outcome> {
+  const who = await transaction.send("select 'role=' || current_user as now")
   const loot = await transaction.send(`select * from ${targetOf(arena)}`)
   const seen = sightings(loot.texts, arena.victimSecret)
-  if (seen.length > 0) return { verdict: 'leak', seen, later: true }
-  if (isOther)
-    return { verdict: 'state', seen: [`${who.texts.join()}, not ${quoteIdent(role)}`], later: true }
-  return undefined
+  if (seen.length > 0) return { verdict: 'leak', seen }
+  const now = /role=(.*)$/.exec(who.texts.join())?.[1]
+  return who.ok && now !== arena.attacker.home.role
+    ? { verdict: 'state', seen: [`what follows runs as ${now ?? 'nobody'}`] }
+    : WITHOUT_EFFECT
 }

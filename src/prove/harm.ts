@@ -23,3 +23,19 @@ export function mayBeCommitted(sql: string): boolean {
 export function leavesContext(sql: string): boolean {
   return /(?:^|;)(?:\s|\/\*.*?\*\/|--[^\n]*\n)*(?:set|reset|discard|commit|rollback|end|abort)\b/is.test(sql)
 }
+
+/** Statements that leave nothing on a session even where they are let through: fit for one that strangers use next. */
+export function leavesNothing(sql: string): boolean {
+  return (
+    /^\W*(?:select|table|values|with|insert|update|delete|merge)\b/i.test(sql) &&
+    !/config|advisory|setseed|set_limit|lo_|pg_settings|fsettings|temp\b|temporary|;/i.test(sql)
+  )
+}
+
+/**
+ * Whether a statement could leave something that no end of its transaction takes back, and that would hold up others: a
+ * prepared transaction, on servers that have them.
+ */
+export function isIrrevocable(sql: string): boolean {
+  return /\bprepare\s+transaction\b/i.test(sql)
+}

@@ -119,7 +119,7 @@ const lateCancel: LiveAttack = {
     const found: string[] = []
     for (let round = 0; round < ROUNDS; round++) {
       const abort = new AbortController()
-      const slow = { text: 'select pg_sleep(0.05)', signal: abort.signal } as unknown as string
+      const slow = { text: 'select pg_sleep(0.05)', signal: abort.signal }
       // It is cancelled as it ends, sooner or later by some milliseconds.
       const timer = setTimeout(() => abort.abort(), 44 + round * 2)
       await attacker.query(slow).catch(() => undefined)

@@ -10,12 +10,12 @@ import { type Arena, statementOf } from './arena.ts'
 import { attackAlone, attackInTransaction, type Outcome, type Watch } from './attack.ts'
 import { databaseOf, fingerprint, restoreCanaries } from './canaries.ts'
 import { compareCases } from './cases.ts'
-import { leavesContext, mayBeCommitted } from './harm.ts'
+import { isIrrevocable, leavesContext, leavesNothing, mayBeCommitted } from './harm.ts'
 import { breachOf, LIVE_ATTACKS } from './live-cases.ts'
 import { answerOf } from './observe.ts'
 import { type Payload, PAYLOADS } from './payloads.ts'
 import type { ProofCase, ProofTier } from './report.ts'
-import { compareStates, readSeeded, readState } from './state.ts'
+import { openStage, type Stage } from './stage.ts'
 import { sweep, type SweepOptions } from './sweep.ts'
 import { createTally, type Tally } from './tally.ts'
 import { plantInUserTables } from './user-tables.ts'
@@ -27,6 +27,8 @@ export interface KindParts {
   /** The runtime's. */
   readonly connection: ConnectionSpec | undefined
   readonly keyring: Keyring
+  /** Others use the gateway's connections next. */
+  readonly pooled: boolean
   openTenancy(options: { readonly max: number }): ProofTenancy
   readonly sweeping: SweepOptions
   readonly signal?: AbortSignal | undefined
@@ -37,40 +39,46 @@ export interface KindParts {
 export interface KindProof {
   readonly cases: readonly ProofCase[]
   readonly tier: Omit<ProofTier, 'tenants'>
+  /** What could not be looked into, and why. */
+  readonly missed: readonly string[]
 }
 
 export async function proveKind(parts: KindParts, arena: Arena): Promise<KindProof> {
-  // With one connection for both, whatever the attacker leaves on it the victim meets.
-  const sharesConnections = arena.kind.tier === 'guarded' && arena.attacker.home.database === undefined
-  const tenancy = parts.openTenancy({ max: sharesConnections ? 1 : 4 })
+  const { admin, onProgress } = parts
+  const stage = await openStage(parts, arena)
   try {
     const tally = createTally(arena.kind)
-    const before = await fingerprint(parts.admin, arena)
-    const watch = await createWatch(parts, arena, tenancy, { before, sharesConnections })
-    const pools = { attacker: tenancy.poolFor(arena.attacker), victim: tenancy.poolFor(arena.victim) }
+    const before = await fingerprint(admin, arena)
+    const watch = createWatch(admin, arena, stage, before)
     const ways = [
-      throughGateway(pools.attacker),
-      ...(tenancy.handles ?? []).map((handle) => throughHandle(handle, arena.attacker)),
+      throughGateway(() => stage.tenancy.poolFor(arena.attacker)),
+      ...(stage.tenancy.handles ?? []).map(({ name }, at) =>
+        throughHandle(name, () => stage.tenancy.handles?.[at], arena.attacker),
+      ),
     ]
-    for (const way of ways)
+    for (const way of ways) {
       await attackByCorpus(parts, arena, way, watch, (payload, statement, outcome) => {
         tally.add(payload.case, outcome, { attack: payload.id, way: way.name, statement })
       })
-    await restoreCanaries(parts.admin, arena)
-    await attackLive(parts, arena, tenancy, tally)
-    await restoreCanaries(parts.admin, arena)
-    const own = databaseOf(parts.admin, arena.victim)
-    await plantInUserTables(own, pools.victim, arena.victim, arena.victimSecret)
-    parts.onProgress?.(`${nameOf(arena)}: looking into what the tenant may read`)
-    const sweeper = { admin: databaseOf(parts.admin, arena.attacker), pool: pools.attacker }
-    for (const found of await sweep(sweeper.admin, sweeper.pool, arena, parts.sweeping)) {
+    }
+    await restoreCanaries(admin, arena)
+    await attackLive(parts, arena, stage, tally)
+    await restoreCanaries(admin, arena)
+    onProgress?.(`${nameOf(arena)}: looking into what the tenant may read`)
+    const { tenancy } = stage
+    const own = { admin: databaseOf(admin, arena.victim), pool: tenancy.poolFor(arena.victim) }
+    await plantInUserTables(own.admin, own.pool, arena.victim, arena.victimSecret)
+    const asked = databaseOf(admin, arena.attacker)
+    const missed: string[] = []
+    for (const found of await sweep(asked, tenancy.poolFor(arena.attacker), arena, parts.sweeping)) {
       tally.note(found.case, found.breach)
+      if (found.missed !== undefined) missed.push(found.missed)
     }
     const bare = await attackBare(parts, arena, watch, tally)
-    const untouched = (await fingerprint(parts.admin, arena)) === before
-    return judge(arena, tally.cases(), bare, untouched)
+    const untouched = (await fingerprint(admin, arena)) === before
+    return { ...judge(arena, tally.cases(), bare, untouched), missed }
   } finally {
-    await tenancy.close({ timeoutMs: 2_000 })
+    await stage.close()
   }
 }
 
@@ -78,23 +86,14 @@ function nameOf({ kind }: Arena): string {
   return `${kind.model}, ${kind.tier}`
 }
 
-async function createWatch(
-  { admin }: KindParts,
-  arena: Arena,
-  tenancy: ProofTenancy,
-  { before, sharesConnections }: { readonly before: string; readonly sharesConnections: boolean },
-): Promise<Watch> {
-  const seeded = await readSeeded(admin)
-  const state = sharesConnections ? await readState(tenancy.central, seeded) : undefined
+function createWatch(admin: AdminDatabase, arena: Arena, stage: Stage, before: string): Watch {
   return {
     async wasChanged() {
       if ((await fingerprint(admin, arena)) === before) return false
       await restoreCanaries(admin, arena)
       return true
     },
-    async leftBehind() {
-      return state === undefined ? [] : compareStates(state, await readState(tenancy.central, seeded))
-    },
+    leftBehind: () => stage.leftBehind(),
   }
 }
 
@@ -104,26 +103,32 @@ type Tell = (payload: Payload, statement: string, outcome: Outcome) => void
 const STEP = 40
 
 async function attackByCorpus(
-  { signal, onProgress }: KindParts,
+  { admin, pooled, signal, onProgress }: KindParts,
   arena: Arena,
   way: Way,
   watch: Watch,
   tell: Tell,
 ): Promise<void> {
+  const { rows } = await admin.query<{ most: string }>(
+    "select current_setting('max_prepared_transactions') as most",
+  )
+  const preparing = rows[0]?.most !== '0'
   for (const [index, payload] of PAYLOADS.entries()) {
     signal?.throwIfAborted()
     if (index % STEP === 0) {
       onProgress?.(`${nameOf(arena)}: attack ${index} of ${PAYLOADS.length} by ${way.name}`)
     }
     const statement = statementOf(payload, arena)
+    if (preparing && isIrrevocable(statement)) continue
     const { begin, alone } = way
+    const isShy = pooled && alone !== undefined && !leavesNothing(statement)
     if (begin !== undefined) {
-      const outcome = await attackInTransaction({ begin }, payload, arena, watch)
+      const outcome = await attackInTransaction({ begin }, payload, arena, watch, { lasting: !isShy })
       tell(payload, statement, outcome)
       // The guard says the same again.
       if (outcome.verdict === 'refused' && outcome.by === 'guard') continue
     }
-    if (alone !== undefined && mayBeCommitted(statement)) {
+    if (alone !== undefined && !isShy && mayBeCommitted(statement)) {
       tell(payload, statement, await attackAlone({ alone }, payload, arena, watch))
     }
   }
@@ -132,15 +137,20 @@ async function attackByCorpus(
 async function attackLive(
   { admin, signal, onProgress }: KindParts,
   arena: Arena,
-  tenancy: ProofTenancy,
+  stage: Stage,
   tally: Tally,
 ): Promise<void> {
-  const [attacker, victim] = [tenancy.poolFor(arena.attacker), tenancy.poolFor(arena.victim)]
   for (const attack of LIVE_ATTACKS) {
     signal?.throwIfAborted()
     onProgress?.(`${nameOf(arena)}: ${attack.name}`)
-    const seen = await attack.run({ arena, admin, tenancy, attacker, victim })
+    const { tenancy } = stage
+    const [attacker, victim] = [tenancy.poolFor(arena.attacker), tenancy.poolFor(arena.victim)]
+    const seen = await attack.run({ arena, admin, tenancy, attacker, victim }).catch((error: unknown) => {
+      // What should have worked in peace did not: that is no proof of anything.
+      return [`it failed: ${error instanceof Error ? error.message : String(error)}`]
+    })
     tally.note(attack.case, seen.length === 0 ? undefined : breachOf(attack, seen))
+    if (seen.length > 0) await stage.renew()
   }
 }
 
@@ -203,7 +213,12 @@ async function enterOtherDatabase(
   tally.note('S1', answer.ok ? { ...told, harm: 'state', seen } : undefined)
 }
 
-function judge(arena: Arena, cases: readonly ProofCase[], bare: Bare, untouched: boolean): KindProof {
+function judge(
+  arena: Arena,
+  cases: readonly ProofCase[],
+  bare: Bare,
+  untouched: boolean,
+): Omit<KindProof, 'missed'> {
   const { kind } = arena
   const inGateway = cases.some(({ breaches }) => breaches.some(({ way }) => way !== 'own login'))
   const held = !inGateway && untouched

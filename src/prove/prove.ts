@@ -4,6 +4,7 @@ import type { ConnectionSpec } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantModel, TenantTier } from '../core/tenant.ts'
+import { openBareConnection } from '../gateway/bare-connection.ts'
 import { releaseOf } from '../isolation/known-holes.ts'
 import { lintDatabase } from '../isolation/lint/lint-database.ts'
 import type { LintFinding } from '../isolation/lint/finding.ts'
@@ -31,9 +32,11 @@ export interface ProveParts {
   readonly control: ProofControl
   /** The admin login, directly: it plants canaries, watches them, and holds one connection for the whole proof. */
   readonly admin: AdminDatabase
-  /** The runtime's connection, for attacks without the guard. */
+  /** The runtime's connection, directly, for attacks without the guard: what these leave behind is nobody else's. */
   readonly connection: ConnectionSpec | undefined
   readonly masterKey?: string | readonly string[] | undefined
+  /** Whether the tenancy's connections lead through a pooler, whose others would meet what an attack leaves behind. */
+  readonly pooled?: boolean | undefined
   /** Opens a tenancy as the application does, with so many connections; the proof closes it. */
   openTenancy(options: { readonly max: number }): ProofTenancy
 }
@@ -60,7 +63,7 @@ const FATAL = new Set(['TNY001', 'TNY002', 'TNY005', 'TNY006', 'TNY007', 'TNY008
 
 /**
  * Makes its tenants, attacks, lints the user's own objects, and removes its tenants, also where it fails or is ended.
- * @throws what keeps the installation from working at all: TNY001, TNY005 to TNY008, TNY202; the signal's reason.
+ * @throws TNY002 where `connection` is not direct; what keeps the installation from working at all: TNY001, TNY005 to TNY008, TNY202; the signal's reason.
  * @example
  * const report = await prove({ control, admin, connection, openTenancy })
  * process.exitCode = report.ok ? 0 : 1
@@ -69,6 +72,7 @@ export async function prove(parts: ProveParts, options: ProveOptions = {}): Prom
   const startedAt = new Date()
   const run = newRun()
   return holdingRun(parts.admin, run, async () => {
+    await requireDirect(parts.connection)
     options.onProgress?.('removing what earlier proofs left')
     await removeLeftovers(parts.admin, parts.control)
     const gathered = await attackAll(parts, options, run).catch(async (error: unknown) => {
@@ -81,12 +85,21 @@ export async function prove(parts: ProveParts, options: ProveOptions = {}): Prom
   })
 }
 
+async function requireDirect(connection: ConnectionSpec | undefined): Promise<void> {
+  const bare = await openBareConnection(connection, { timeoutMs: 10_000 })
+  await bare.close()
+  if (!bare.pooled) return
+  const reason =
+    'the connection for attacks without the guard leads through a pooler; name the pooler, and a direct address'
+  throw new TenantryError('TNY002', { params: { reason } })
+}
+
 interface Findings {
   readonly server: string
   readonly cases: ProofCase[]
   readonly tiers: ProofTier[]
   readonly skipped: (Kind & { readonly reason: string })[]
-  readonly warnings: readonly string[]
+  readonly warnings: string[]
   readonly lint: readonly LintFinding[]
 }
 
@@ -98,6 +111,7 @@ async function attackAll(parts: ProveParts, options: ProveOptions, run: string):
   const kindParts: KindParts = {
     ...parts,
     keyring: createKeyring(parts.masterKey),
+    pooled: parts.pooled === true,
     sweeping: { tenantColumns, calls: options.calls !== false },
     signal: options.signal,
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
@@ -110,8 +124,9 @@ async function attackAll(parts: ProveParts, options: ProveOptions, run: string):
       findings.skipped.push({ ...kind, reason: made.reason })
       continue
     }
-    const { cases, tier } = await proveKind(kindParts, made)
+    const { cases, tier, missed } = await proveKind(kindParts, made)
     findings.cases.push(...cases)
+    findings.warnings.push(...missed.map((what) => `not looked into as ${kind.model}, ${kind.tier}: ${what}`))
     findings.tiers.push({ ...tier, tenants: await readCount(admin, kind, run) })
   }
   options.onProgress?.('looking at tables, functions and rights')

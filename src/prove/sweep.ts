@@ -11,6 +11,8 @@ export interface Sweep {
   readonly case: string
   /** `undefined`: nothing of anybody else's. */
   readonly breach: Breach | undefined
+  /** Why it could not be looked into, where it could not: not so where the server refused it to the attacker. */
+  readonly missed?: string | undefined
 }
 
 interface Relation {
@@ -78,8 +80,8 @@ async function look(pool: ProofPool, relation: Relation, arena: Arena): Promise<
   const { name, kind, tenantColumn } = relation
   // Bound, not written: the attacker may read its own statements in pg_stat_activity.
   const canaries = `select t::text as row from ${name} t where strpos(t::text, $1) > 0 limit 3`
-  const { texts } = await answerOf(() => pool.query(canaries, [arena.victimSecret]))
-  let seen = sightings(texts, arena.victimSecret)
+  const answer = await answerOf(() => pool.query(canaries, [arena.victimSecret]))
+  let seen = sightings(answer.texts, arena.victimSecret)
   let statement = canaries
   if (seen.length === 0 && tenantColumn !== null) {
     // Of other tenants no more is read, or told, than that there is a row.
@@ -90,7 +92,9 @@ async function look(pool: ProofPool, relation: Relation, arena: Arena): Promise<
   }
   const breach: Breach | undefined =
     seen.length === 0 ? undefined : { attack: `reads ${name}`, way: 'gateway', statement, harm: 'leak', seen }
-  return { case: CASE_OF[kind], breach }
+  const refused = answer.ok || answer.code === '42501'
+  const missed = refused || breach !== undefined ? undefined : `${name}: ${answer.texts[0] ?? answer.code}`
+  return { case: CASE_OF[kind], breach, missed }
 }
 
 /** With each thing that is known of the victim, in all arguments that take it. */

@@ -3,8 +3,8 @@ import type { Outcome } from './attack.ts'
 import { CASE_TITLES, compareCases } from './cases.ts'
 import type { Breach, Kind, ProofCase } from './report.ts'
 
-/** Breaches of one case that a report shows in full; a hundred of them say no more. */
-const SHOWN = 20
+/** Breaches of one case and one harm that a report shows in full; a hundred of them say no more. */
+const SHOWN = 10
 
 interface Count {
   attacks: number
@@ -41,7 +41,9 @@ export function createTally(kind: Kind): Tally {
     const count = countOf(threat)
     count.attacks += 1
     if (breach === undefined) count.withoutEffect += 1
-    else if (count.breaches.length < SHOWN) count.breaches.push(breach)
+    else if (count.breaches.filter(({ harm }) => harm === breach.harm).length < SHOWN) {
+      count.breaches.push(breach)
+    }
   }
   return {
     note,

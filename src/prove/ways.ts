@@ -9,7 +9,10 @@ import { type Answer, answerOf } from './observe.ts'
 
 /** What a proof uses of a `pg.Pool`. */
 export interface ProofPool {
-  query(text: string, values?: readonly unknown[]): Promise<{ readonly rows: unknown[] }>
+  query(
+    text: string | { readonly text: string; readonly signal: AbortSignal },
+    values?: readonly unknown[],
+  ): Promise<{ readonly rows: unknown[] }>
   connect(): Promise<ProofClient>
 }
 
@@ -60,13 +63,16 @@ export interface Way {
   close(): Promise<void>
 }
 
-/** As applications go: guard, pool, context. */
-export function throughGateway(pool: ProofPool): Way {
+/**
+ * As applications go: guard, pool, context.
+ * @param poolOf asked for each statement: a connection that an attack has spoilt is replaced.
+ */
+export function throughGateway(poolOf: () => ProofPool): Way {
   return {
     name: 'gateway',
-    alone: (text) => answerOf(() => pool.query(text)),
+    alone: (text) => answerOf(() => poolOf().query(text)),
     async begin() {
-      const client = await pool.connect()
+      const client = await poolOf().connect()
       let hear: ((text: string) => void) | undefined
       client.on('notice', ({ message = '' }) => hear?.(message))
       await client.query('begin')
@@ -78,7 +84,8 @@ export function throughGateway(pool: ProofPool): Way {
           }),
         async end(how) {
           try {
-            await client.query(how)
+            // The attack may have ended the connection with its transaction.
+            await answerOf(() => client.query(how))
           } finally {
             client.release()
           }
@@ -90,10 +97,10 @@ export function throughGateway(pool: ProofPool): Way {
 }
 
 /** The same through an ORM. */
-export function throughHandle({ name, send }: ProofHandle, tenant: Tenant): Way {
+export function throughHandle(name: string, handleOf: () => ProofHandle | undefined, tenant: Tenant): Way {
   return {
     name,
-    alone: (text) => answerOf(() => send(tenant, text)),
+    alone: (text) => answerOf(async () => (await handleOf()?.send(tenant, text)) ?? {}),
     close: async () => undefined,
   }
 }
@@ -128,17 +135,20 @@ export function throughLogin(connection: ConnectionSpec | undefined, who: BareTe
     async begin() {
       session ??= await open()
       const { send } = session
+      let ran = false
       await send(`begin; ${contextOf(who)}`)
       return {
         async send(text) {
           const answer = await answerOf((hear) => send(text, hear))
+          ran ||= answer.ok
           // TNY212: the session is gone, whoever ended it.
           if (!answer.ok && answer.by === 'guard') await close()
           return answer.ok ? answer : { ...answer, by: 'database' }
         },
         async end(how) {
-          // What a statement has left on the session is not this way's question; a new one costs little.
           await session?.send(how).catch(close)
+          // Locks, settings and temporary tables are not for the next attack, nor for the application.
+          if (ran) await session?.send('discard all').catch(close)
         },
       }
     },

@@ -17,7 +17,14 @@ export function sampleTenant(
     name: `The ${key} company`,
     status,
     plan: 'free',
-    home: { model: 'schema', tier: 'guarded', schema, role: `role_${key}`, ownerRole: `owner_${key}`, epoch: 1 },
+    home: {
+      model: 'schema',
+      tier: 'guarded',
+      schema,
+      role: `role_${key}`,
+      ownerRole: `owner_${key}`,
+      epoch: 1,
+    },
     settings: {},
     createdAt: new Date(0),
   }

@@ -79,7 +79,6 @@ describe('a few sealed tenants that are always in use', () => {
         }
       }),
     )
-    console.log('OPENED', opened, done)
     expect(done).toBeGreaterThan(200)
     // Each place may change hands a few times before all have their share.
     expect(opened).toBeLessThan(60)

@@ -75,7 +75,11 @@ test(
     expect(report.ok).toBe(false)
     expect(report.tiers).toMatchObject([{ achieved: 'none', enforcement: 'guard' }])
     expect(breachesOf(report, 'S2')).toContainEqual(
-      expect.objectContaining({ harm: 'leak', way: 'gateway', seen: [expect.stringContaining('canary')] }),
+      expect.objectContaining({
+        harm: 'leak',
+        way: 'gateway',
+        seen: expect.arrayContaining([expect.stringContaining('canary')]) as string[],
+      }),
     )
   },
   TIMEOUT,
@@ -92,7 +96,10 @@ test(
     )
     expect(report.ok).toBe(false)
     expect(breachesOf(report, 'S5')).toContainEqual(
-      expect.objectContaining({ harm: 'leak', seen: [expect.stringContaining('canary')] }),
+      expect.objectContaining({
+        harm: 'leak',
+        seen: expect.arrayContaining([expect.stringContaining('canary')]) as string[],
+      }),
     )
     expect(breachesOf(report, 'S4')).toEqual([])
   },
@@ -195,7 +202,7 @@ test(
     expect(breachesOf(report, 'S8')).toContainEqual(
       expect.objectContaining({
         attack: 'reads public.all_orders',
-        seen: [expect.stringContaining('canary')],
+        seen: expect.arrayContaining([expect.stringContaining('canary')]) as string[],
       }),
     )
   },

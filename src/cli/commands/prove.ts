@@ -2,11 +2,12 @@
 import { writeFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { createAdminDatabase } from '../../gateway/admin-database.ts'
+import type { ConnectionSpec } from '../../core/config.ts'
 import type { TenantModel, TenantTier } from '../../core/tenant.ts'
 import { prove } from '../../prove/prove.ts'
 import type { ProofReport } from '../../prove/report.ts'
 import { toHtml } from '../../prove/report-html.ts'
-import type { ProofTenancy } from '../../prove/ways.ts'
+import { type ProofTenancy, STATEMENT_TIMEOUT_MS } from '../../prove/ways.ts'
 import { createTenancy } from '../../tenancy.ts'
 import { findConnections, requireConnection } from '../connections.ts'
 import { findKnex, knexHandle } from '../knex-handle.ts'
@@ -27,9 +28,6 @@ Examples:
 
 Exits with 1 if an attack got through, or the lint of your own objects finds an error.`
 
-/** How long a statement of an attack may take. */
-const STATEMENT_TIMEOUT_MS = 2_000
-
 interface ProveFlags {
   readonly model?: TenantModel
   readonly tier?: TenantTier
@@ -48,10 +46,10 @@ export function proveCommand(shell: Shell): Command {
     .option('--tenant-column <name...>', "columns that hold the tenant's id (default: tenant_id)")
     .option('--no-calls', "do not call functions that run with their owner's rights")
     .addOption(
-      new Option('--pooler <kind>', 'the pooler that DATABASE_URL leads to').choices([
-        'pgbouncer',
-        'pgbouncer-prepared',
-      ]),
+      new Option(
+        '--pooler <kind>',
+        'the pooler that DATABASE_URL leads to; attacks without the guard take the address of TENANTRY_ADMIN_URL',
+      ).choices(['pgbouncer', 'pgbouncer-prepared']),
     )
     .addHelpText('after', HELP)
     .action((flags: ProveFlags) => run(shell, flags))
@@ -62,7 +60,10 @@ async function run(shell: Shell, flags: ProveFlags): Promise<void> {
   const project = await shell.project()
   const connection = requireConnection(project, 'app')
   const { masterKey } = findConnections(project)
-  const admin = createAdminDatabase(requireConnection(project, 'admin'))
+  const adminConnection = requireConnection(project, 'admin')
+  const admin = createAdminDatabase(adminConnection)
+  const pooled = flags.pooler !== undefined
+  const direct = pooled ? atAddressOf(connection, adminConnection) : connection
   const asked = new AbortController()
   const stopListening = onInterrupt(() => {
     output.notice('stopping: removing the throw-away tenants')
@@ -72,6 +73,7 @@ async function run(shell: Shell, flags: ProveFlags): Promise<void> {
   function openTenancy({ max }: { readonly max: number }): ProofTenancy {
     const options = {
       connection,
+      direct,
       pooler: flags.pooler,
       masterKey,
       max,
@@ -89,7 +91,7 @@ async function run(shell: Shell, flags: ProveFlags): Promise<void> {
   try {
     const report = await shell.withControlPlane((control) =>
       prove(
-        { control, admin, connection, masterKey, openTenancy },
+        { control, admin, connection: direct, pooled, masterKey, openTenancy },
         {
           model: flags.model,
           tier: flags.tier,
@@ -112,6 +114,17 @@ function publish(shell: Shell, report: ProofReport, html: string | undefined): v
   output.result(report, () => renderProof(report, output))
   if (html !== undefined) writeFileSync(html, toHtml(report))
   if (!report.ok) shell.exitCode = 1
+}
+
+/** The application's login at the control plane's address, which is a direct one. */
+function atAddressOf(connection: ConnectionSpec, admin: ConnectionSpec): ConnectionSpec {
+  if (typeof connection === 'string' && typeof admin === 'string') {
+    const { username, password } = new URL(connection)
+    return Object.assign(new URL(admin), { username, password }).href
+  }
+  if (typeof connection === 'string' || typeof admin === 'string') return connection
+  const { host, port } = admin
+  return { ...connection, ...(host === undefined ? {} : { host }), ...(port === undefined ? {} : { port }) }
 }
 
 /** Ctrl-C asks it to stop, and a second one ends it: the next run removes what is left. */

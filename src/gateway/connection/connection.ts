@@ -212,7 +212,7 @@ export class Connection {
   #enter(binding: Binding | undefined): Binding | undefined {
     if (binding !== undefined) {
       this.#timeLimitMs = Number(binding.statementTimeout)
-      this.#touched.add(binding.tenantId)
+      this.#touched.add(binding.roams ? binding.scope : binding.tenantId)
     } else {
       if (this.#status !== 'I') return this.#binding
       this.#timeLimitMs = this.#settings.statementTimeoutMs

@@ -20,7 +20,8 @@ export interface ConnectionPoolOptions extends ConnectionBounds, WaitingLineOpti
 }
 
 /** Who asks for a connection. */
-export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections' | 'database' | 'login'>
+export type Asker = Pick<Binding, 'tenantId' | 'weight' | 'maxConnections' | 'database' | 'login'> &
+  Partial<Pick<Binding, 'roams'>>
 
 /** Central work takes its turn like a tenant of weight 1. */
 const CENTRAL: Asker = { tenantId: '', weight: 1, maxConnections: Infinity }
@@ -110,7 +111,7 @@ export class ConnectionPool implements Claimant {
     if (this.#ended) throw new TenantryError('TNY208')
     const { tenantId } = asker
     if (!this.#queue.mayTake(asker, this.#slots.total)) return undefined
-    const home = this.#slots.homeOf(tenantId)
+    const home = asker.roams === true ? undefined : this.#slots.homeOf(tenantId)
     const slot = this.#findIdle(home)
     if (slot?.connection === undefined) return undefined
     this.#queue.acquired(asker)
@@ -172,7 +173,7 @@ export class ConnectionPool implements Claimant {
   /** An idle connection for a tenant: its home, or one that knows it. */
   #findIdle(home: Residence | undefined): Slot | undefined {
     if (this.idle === 0) return undefined
-    // Central work touches few tables, and is at home everywhere.
+    // Central work touches few tables, and is at home everywhere; so are tenants that share all they touch.
     if (home === undefined) return this.#slots.all.find((slot) => this.#connections.isUsable(slot))
     if (this.#connections.isUsable(home.slot)) return home.slot
     return home.known.find((slot) => isKnown(home, slot) && this.#connections.isUsable(slot))
@@ -194,7 +195,7 @@ export class ConnectionPool implements Claimant {
   }
 
   #wait(asker: Asker, signal: AbortSignal | undefined): Promise<Connection> {
-    const home = this.#slots.homeOf(asker.tenantId)
+    const home = asker.roams === true ? undefined : this.#slots.homeOf(asker.tenantId)
     const connection = this.#queue.enter(asker, home, signal)
     this.#want(home?.slot)
     return connection

@@ -1,7 +1,6 @@
 /** What differs between the models in the life of a tenant: where its rows are made, filled and dropped. */
 import type { RolePair } from '../../catalog/role-pool.ts'
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
-import type { SharedHome } from '../../core/homes.ts'
 import type { TenantMigrator } from '../../core/migrator.ts'
 import type { Seed } from '../../core/config.ts'
 import type { Home, Tenant, TenantModel, TenantTier } from '../../core/tenant.ts'
@@ -58,6 +57,3 @@ export interface HomeMaker {
 
 /** The maker for each model. */
 export type HomeMakers = Readonly<Record<TenantModel, HomeMaker>>
-
-/** Where a shared home's rows are, for those that work on it. */
-export type { SharedHome }
