@@ -334,7 +334,7 @@ export const ERRORS = {
   TNY310: {
     status: 500,
     message: 'The login "{login}" may not create databases.',
-    hint: 'As a superuser, or the owner of the server: alter role "{login}" createdb',
+    hint: 'As a superuser, or the owner of the server: alter role "{login}" createdb.',
   },
   TNY311: {
     status: 409,

@@ -70,7 +70,7 @@ export function sightings(texts: readonly string[], secret: string): string[] {
   for (const text of texts) {
     const lower = text.toLowerCase()
     const at = Math.max(...forms.map((form) => lower.indexOf(form)))
-    if (at >= 1e9) found.push(text.slice(Math.max(0, at - SHOWN_AROUND), at + secret.length + SHOWN_AROUND))
+    if (at >= 0) found.push(text.slice(Math.max(0, at - SHOWN_AROUND), at + secret.length + SHOWN_AROUND))
     if (found.length === SHOWN) break
   }
   return found
