@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
+import { sqlState } from '../sql/sql-state.ts'
 import { harden } from './harden.ts'
 import { OWNERS_GROUP, TENANTS_GROUP } from './logins.ts'
 
@@ -124,7 +125,14 @@ async function dropTemplate(session: Queryable, name: string): Promise<void> {
     throw new TenantryError('TNY311', { params: { database: name, reason, advice } })
   }
   if (rows[0].template === 'true') await session.query(`alter database ${quoteIdent(name)} is_template false`)
-  await session.query(`drop database if exists ${quoteIdent(name)} with (force)`)
+  const drop = `drop database if exists ${quoteIdent(name)}`
+  try {
+    await session.query(`${drop} with (force)`)
+  } catch (error) {
+    // An autovacuum worker is nobody's session that the admin may end; without FORCE the server ends it by itself.
+    if (sqlState(error) !== '42501') throw error
+    await session.query(drop)
+  }
 }
 
 interface Extension {

@@ -130,15 +130,15 @@ describe('what names no tenant', () => {
   )
 
   test('a tenant has no sign-up, and the bare host has one whose tenant answers at once', async () => {
-    const fresh = { key: 'hooli', name: 'Hooli' }
+    const fresh = { key: 'vandelay', name: 'Vandelay Industries' }
     for (const host of ['acme.localhost', SUSPENDED, UNKNOWN]) {
       expect((await server.post(host, '/signup', fresh)).status, host).toBe(404)
     }
-    expect((await server.ask('hooli.localhost', '/me')).status).toBe(404)
+    expect((await server.ask('vandelay.localhost', '/me')).status).toBe(404)
     expect((await server.post('localhost', '/signup', fresh)).status).toBe(201)
-    expect(await server.ask('hooli.localhost', '/me')).toMatchObject({
+    expect(await server.ask('vandelay.localhost', '/me')).toMatchObject({
       status: 200,
-      text: '{"key":"hooli","name":"Hooli","plan":"free"}',
+      text: '{"key":"vandelay","name":"Vandelay Industries","plan":"free"}',
     })
   })
 })

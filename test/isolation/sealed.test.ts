@@ -193,9 +193,9 @@ describeOnVersions('a sealed tenant', undefined, (version) => {
       }
     })
 
-    test.runIf(version === 15 || version === 18)(
-      'S1–S31: nothing in the corpus shows or changes a row of another tenant',
-      async () => {
+    // The oldest and the newest: each run takes its time.
+    if (version === 15 || version === 18) {
+      test('S1–S31: nothing in the corpus shows or changes a row of another tenant', async () => {
         const [own] = await world.db.sql<{ proof: string }>('select tenantry.proof_of($1) as proof', [
           acme.id,
         ])
@@ -214,8 +214,8 @@ describeOnVersions('a sealed tenant', undefined, (version) => {
         expect(await rowsOf(globex)).toEqual([{ text: `canary of ${globex.key}` }])
         // What it has taken of its own is its own loss, and is given back.
         await world.plane.tenants.resume(acme.key)
-      },
-    )
+      })
+    }
 
     /** As a flight enters, but for as long as nothing is discarded; on another connection where the last one is lost. */
     async function enter(client: pg.Client, tenant: Tenant, proof: string): Promise<pg.Client> {
