@@ -105,6 +105,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
     tenants: {
       create: async (input) => (await installed()).tenants.create(input),
       get: async (tenant) => (await installed()).tenants.get(tenant),
+      enforcement: async (tenant) => (await installed()).tenants.enforcement(tenant),
       list: async (page) => (await installed()).tenants.list(page),
       rename: async (tenant, to) => (await installed()).tenants.rename(tenant, to),
       suspend: async (tenant, why) => (await installed()).tenants.suspend(tenant, why),

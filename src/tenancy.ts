@@ -114,6 +114,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     carried: options.pooler === 'pgbouncer-prepared',
     repeated: new RepeatedTexts(),
     forSharedTables: (text: string) => guard.shared(text),
+    forCommonTables: (text: string) => guard.common(text),
     events,
     statementTimeoutMs: bounds.statementTimeoutMs,
   }

@@ -1,4 +1,4 @@
-/** `npm run demo`: a database, two tenants and the backend, from nothing, in one command. */
+/** `npm run demo`: a database, four tenants and the backend, from nothing, in one command. */
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -51,6 +51,8 @@ begin
   if tg_op = 'DELETE' or (tg_op = 'UPDATE' and old.id <> new.id) then
     delete from tenantry.contexts c where c.id = old.id;
   end if;
+  -- Until a rotation under way is committed: a proof of the key that it retires would stay.
+  if tg_op = 'INSERT' then lock table tenantry.context_keys in row share mode; end if;
   if tg_op <> 'DELETE' then
     insert into tenantry.contexts (id, status, proof, login)
     values (new.id, new.status, tenantry.make_proof(new.id), case when new.tier = 'sealed' then new.role_name end)

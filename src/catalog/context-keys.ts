@@ -50,7 +50,10 @@ export async function retireContextKeys(
   })
 }
 
-/** Two at once would each take the other's key for the one before. */
+/**
+ * Two at once would each take the other's key for the one before, and a tenant that is made meanwhile would keep a proof
+ * of a key that is gone: its transaction is waited for (see `keep_context`).
+ */
 async function lockKeys(tx: Queryable): Promise<void> {
-  await tx.query('lock table tenantry.context_keys in share row exclusive mode')
+  await tx.query('lock table tenantry.context_keys in exclusive mode')
 }

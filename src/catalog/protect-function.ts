@@ -5,7 +5,8 @@ const TYPES = `'int2', 'int4', 'int8', 'numeric', 'uuid', 'text', 'varchar', 'bp
 
 /**
  * Part of the catalog's second version; for shared migrations, which run as the admin login. What is not obvious:
- * - The id must survive the cast to the column's type and back: '7' and '07' are two tenants, and one number.
+ * - The id must survive the cast to the column's type and back: '7' and '07' are two tenants, and one number. So are '7'
+ *   and '7.0', which numeric would give back as it was.
  * - The default is the setting, which costs nothing for a row; the policy compares it with the proven id.
  * - The runtime login sees all rows: as itself it acts for nobody. Its policy is \`true\`, which leaves no trace in plans.
  * - Owner and admin see all rows where they have connected themselves. In a definer's function that a tenant calls they are
@@ -75,7 +76,8 @@ begin
   type_name := format_type(base, -1);
   mine := format('%I = (select %s)', tenant_column, case when type_name in ('text', 'character varying')
     then 'tenantry.current_tenant()'
-    else format('c.id::%1$s from (select tenantry.current_tenant() as id offset 0) c where c.id::%1$s::text = c.id', type_name)
+    else format('c.id::%1$s from (select tenantry.current_tenant() as id offset 0) c where %2$s::text = c.id', type_name,
+      format(case type_name when 'numeric' then 'trim_scale(c.id::%s)' else 'c.id::%s' end, type_name))
   end);
   admins := owner::regrole || case when pg_get_userbyid(owner) = current_user then '' else ', ' || quote_ident(current_user) end;
   for part in select tenantry.protected_tables(target) loop

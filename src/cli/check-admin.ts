@@ -2,6 +2,7 @@
 import { CATALOG_VERSION } from '../catalog/catalog-migrations.ts'
 import { readCatalogVersion } from '../catalog/catalog-version.ts'
 import type { AdminDatabase } from '../core/database.ts'
+import { countTenants } from '../migrate/migration-report.ts'
 import { fail, failed, ok, warn, withConnection, type Check, type Findings } from './check.ts'
 import type { Connection } from './connections.ts'
 import type { Project } from './load-config.ts'
@@ -80,20 +81,47 @@ async function checkTenants(project: Project): Promise<Check[]> {
       return warn('unfinished operation', `${kind} of ${tenantKey}: ${state}`, `To complete it: ${again}`)
     })
     if (checks.length === 0) checks.push(ok('operations', 'none is unfinished'))
-    checks.push(await checkMigrations(plane))
+    checks.push(await checkMasterKeys(plane), await checkMigrations(plane))
     return checks
   } finally {
     await plane.close()
   }
 }
 
+/** Sealed tenants can be served by a process that has the master key of their secrets. */
+async function checkMasterKeys({ secrets }: ReturnType<typeof openControlPlane>): Promise<Check> {
+  try {
+    const keys = await secrets.status()
+    const sealed = keys.reduce((sum, { tenants }) => sum + tenants, 0)
+    const missing = keys.filter(({ known }) => !known)
+    if (missing.length > 0) {
+      const what = missing.map(
+        ({ id, tenants }) => `${id}, which ${tenants} of ${sealed} sealed tenants need`,
+      )
+      const advice = 'Set TENANTRY_MASTER_KEY, also to former keys: see docs/guides/sealed-tenants.md.'
+      return fail('master key', `missing: ${what.join('; ')}`, advice)
+    }
+    if (sealed === 0)
+      return ok('master key', `${keys.length === 0 ? 'none' : 'is here'}, and no tenant is sealed`)
+    return ok(
+      'master key',
+      `that of ${sealed === 1 ? '1 sealed tenant' : `${sealed} sealed tenants`} is here`,
+    )
+  } catch (error) {
+    return failed('master key', error)
+  }
+}
+
 async function checkMigrations(plane: ReturnType<typeof openControlPlane>): Promise<Check> {
   try {
     const { shared, tenants } = await plane.migrate.status()
-    const behind = tenants.filter(({ pending }) => pending.length > 0).length
+    const [behind, all] = [
+      countTenants(tenants.filter(({ pending }) => pending.length > 0)),
+      countTenants(tenants),
+    ]
     if (shared.pending.length === 0 && behind === 0)
-      return ok('migrations', `${tenants.length} tenants are up to date`)
-    const what = `${shared.pending.length} shared migrations pending, ${behind} of ${tenants.length} tenants behind`
+      return ok('migrations', all === 1 ? 'the one tenant is up to date' : `${all} tenants are up to date`)
+    const what = `${shared.pending.length} shared migrations pending, ${behind} of ${all} tenants behind`
     return warn('migrations', what, 'tenantry migrate up')
   } catch (error) {
     return failed('migrations', error)

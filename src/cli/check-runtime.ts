@@ -71,8 +71,7 @@ function enforcement({ open, enforcement: found }: ServerFacts): Check {
     ...(open.createInDatabase ? ['CREATE on the database'] : []),
     ...(open.createInPublic ? ['CREATE on schema public'] : []),
   ]
-  const advice =
-    'As superuser: tenantry init --enforcement database. Managed servers may not allow all of it.'
+  const advice = 'With a URL of a superuser: tenantry harden. Managed servers may not allow all of it.'
   return warn('enforcement', `guard: open to everybody: ${parts.join('; ')}`, advice)
 }
 

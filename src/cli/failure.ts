@@ -42,9 +42,9 @@ export function exitCodeOf(error: TenantryError): ExitCode {
 }
 
 export function toDocument(error: TenantryError): ErrorDocument {
-  const { code, message, hint } = error
+  const { code, message } = error
   const cause = causeOf(error)
-  return { code, message, hint, ...(cause === undefined ? {} : { cause }) }
+  return { code, message, hint: hintOf(error), ...(cause === undefined ? {} : { cause }) }
 }
 
 /** `tenantry: TNY301: …` and what to do; the stack only where it is asked for. */
@@ -52,9 +52,14 @@ export function renderError(error: TenantryError, debug: boolean): string {
   const cause = causeOf(error)
   const lines = [`tenantry: ${error.code}: ${clean(error.message)}`]
   if (cause !== undefined) lines.push(`cause: ${clean(cause)}`)
-  lines.push(`hint: ${clean(error.hint)}`)
+  lines.push(`hint: ${clean(hintOf(error))}`)
   if (debug) lines.push(...stacksOf(error))
   return lines.join('\n')
+}
+
+/** What to do about what lies underneath comes first; TNY402 knows of one command alone, which is another than this. */
+function hintOf({ hint, cause }: TenantryError): string {
+  return cause instanceof TenantryError && cause.code !== 'TNY402' ? `${cause.hint} ${hint}` : hint
 }
 
 /** The cause's own words where they add something. */

@@ -370,7 +370,7 @@ export const ERRORS = {
   TNY405: {
     status: 500,
     message: '{failed} of {total} tenants could not be migrated: {tenants}.',
-    hint: 'The others are done. Mend the cause and run `tenantry migrate up` again.',
+    hint: 'What is done stays done. Mend the cause and run `tenantry migrate up` again.',
   },
   TNY406: {
     status: 409,

@@ -41,6 +41,8 @@ export interface StatementGuard {
    * @throws TNY204 where it would hold up other tenants, TNY213 on bad syntax.
    */
   shared(text: string): string
+  /** The same refusals for tables that users share on purpose, whose statements are sent as they are. @throws TNY204, TNY213 */
+  common(text: string): void
   /** Functions that tenants may not call, beside those known: what the running server was found to have. */
   deny(names: Iterable<string>): void
 }

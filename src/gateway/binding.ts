@@ -36,6 +36,8 @@ export interface Binding {
   readonly login?: TenantLogin | undefined
   /** Whether other tenants' rows are in the same tables. */
   readonly shared: boolean
+  /** Whether it is for tables that users share on purpose: nothing is completed there, but others' rows are in them too. */
+  readonly common?: boolean | undefined
   /** Whether any connection is as warm for it as another: its role, path and tables are those of many tenants. */
   readonly roams: boolean
   /** Shows the database that the context is the gateway's, and not what a statement has set. */
@@ -94,6 +96,7 @@ export function ofSharedTables(binding: Binding): Binding {
     roams: false,
     database: undefined,
     shared: false,
+    common: true,
     searchPath: 'public, pg_temp',
   }
 }

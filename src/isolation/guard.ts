@@ -34,6 +34,12 @@ export function createGuard({ policy = 'enforce' }: GuardOptions = {}): Statemen
   }
   const completed = createTextCache<string>((result) => result.length)
 
+  /** Only a text with the word needs to be read: it cannot be escaped. */
+  function requireNoLock(text: string): void {
+    const reason = /\block\b/i.test(text) ? sharedProblem(readStatement(text, parser)) : undefined
+    if (reason !== undefined && policy !== 'report') throw refusal(reason)
+  }
+
   function judge(text: string, mode: GuardMode): Verdict {
     const statement = readStatement(text, parser)
     if (mode === 'central') {
@@ -57,12 +63,12 @@ export function createGuard({ policy = 'enforce' }: GuardOptions = {}): Statemen
     shared(text) {
       const cached = completed.get(text)
       if (cached !== undefined) return cached
-      const reason = /lock/i.test(text) ? sharedProblem(readStatement(text, parser)) : undefined
-      if (reason !== undefined && policy !== 'report') throw refusal(reason)
+      requireNoLock(text)
       const result = completeOnConflict(text, parser)
       if (text.length <= LONGEST_CACHED_TEXT) completed.set(text, result)
       return result
     },
+    common: requireNoLock,
     deny(names) {
       for (const name of names) denied.add(name)
       verdicts.tenant.clear()

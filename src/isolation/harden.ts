@@ -74,14 +74,19 @@ export async function soften(owner: AdminDatabase): Promise<void> {
   })
 }
 
-/** Logins that may connect here and would lose something: name them to the operator before hardening. */
+/**
+ * Logins that may connect here and would lose something: name them to the operator before hardening. Sealed tenants' own
+ * are not among them: what they lose is meant for them, and what they need they get by their group.
+ */
 export async function loginsAffected(db: Queryable, options: HardenOptions = {}): Promise<string[]> {
   const { admin = 'tenantry_admin', app = 'tenantry_app', keep = [] } = options
   const { rows } = await db.query<{ name: string }>(
-    `select rolname as name from pg_roles
+    `select rolname as name from pg_roles r
      where rolcanlogin and not rolsuper and rolname <> all ($1::text[])
-       and has_database_privilege(oid, current_database(), 'CONNECT') order by rolname`,
-    [[admin, app, ...keep]],
+       and has_database_privilege(oid, current_database(), 'CONNECT')
+       and not exists (select from pg_auth_members m join pg_roles g on g.oid = m.roleid
+         where m.member = r.oid and g.rolname = $2) order by rolname`,
+    [[admin, app, ...keep], SEALED_GROUP],
   )
   return rows.map(({ name }) => name)
 }

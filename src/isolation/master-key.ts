@@ -6,6 +6,8 @@ import { TenantryError } from '../core/errors.ts'
 export interface Keyring {
   /** Names the newest key without telling anything of it. @throws TNY021 where there is none */
   readonly newest: string
+  /** The same, or `undefined`. */
+  findNewest(): string | undefined
   /** Whether secrets that were made with it can be derived. */
   knows(keyId: string): boolean
   /**
@@ -35,12 +37,14 @@ export function createKeyring(keys: string | readonly string[] | undefined): Key
     }
     known.set(derive(key, '', 'tenantry key id').subarray(0, 8).toString('hex'), key)
   }
+  const findNewest = (): string | undefined => known.keys().next().value
   return {
     get newest() {
-      const [id] = known.keys()
+      const id = findNewest()
       if (id === undefined) throw new TenantryError('TNY021')
       return id
     },
+    findNewest,
     knows: (keyId) => known.has(keyId),
     secretOf(tenantId, keyId) {
       const key = known.get(keyId)

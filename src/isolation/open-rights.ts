@@ -2,9 +2,6 @@
 import type { Queryable } from '../core/database.ts'
 import { REACHING, REACHING_VALUES } from './reaching-functions.ts'
 
-/** Binds the context. The gateway's login keeps it; under a tenant's role it would change tenants (S2). */
-const CONTEXT_FUNCTION = 'set_config'
-
 /** Rights that PUBLIC holds in this database. Nothing in it: the server itself refuses what the guard refuses. */
 export interface OpenRights {
   /** Signatures, fit for GRANT and REVOKE. */

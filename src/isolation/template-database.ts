@@ -52,6 +52,7 @@ export async function withTemplate<T>(
   { app, within }: { readonly app: string; readonly within: Within },
   fn: (template: string) => Promise<T>,
 ): Promise<T> {
+  await requireCreateDatabase(session)
   const name = templateName(installation)
   const plan = await readPlan(session)
   const mark = `${MARK} ${plan.version} of ${installation.id} in ${installation.database}`
@@ -60,7 +61,6 @@ export async function withTemplate<T>(
       (await isFinished(session, name, mark)) ? { result: await fn(name) } : undefined,
     )
     if (done !== undefined) return done.result
-    await requireCreateDatabase(session)
     await locked(session, '', async () => {
       if (await isFinished(session, name, mark)) return
       await dropTemplate(session, name)

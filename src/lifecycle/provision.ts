@@ -24,7 +24,7 @@ export interface ProvisionParts {
 
 /**
  * Makes the tenant, or goes on with an attempt that ended early: same id, same schema, finished steps not repeated.
- * @throws TNY301, TNY305, TNY306, TNY307
+ * @throws TNY301, TNY305, TNY306, TNY307; TNY308 where an earlier attempt began it with another model or tier
  */
 export async function provision(
   session: Queryable,
@@ -38,6 +38,7 @@ export async function provision(
     if (found !== undefined && !(resumes && (input.id ?? found.id) === found.id)) {
       throw new TenantryError('TNY301', { params: { key: input.key } })
     }
+    if (found !== undefined) requireSameHome(found, input)
     const id = found?.id ?? input.id ?? newTenantId()
     return withLock(session, { on: 'tenant', name: id, label: input.key }, async () => {
       if (found === undefined) {
@@ -51,6 +52,18 @@ export async function provision(
       return requireTenant(session, id)
     })
   })
+}
+
+/**
+ * Whoever asks for walls that the earlier attempt did not begin with must not be given weaker ones in silence.
+ * @throws TNY308
+ */
+function requireSameHome({ home }: Tenant, { model = home.model, tier = home.tier }: TenantInput): void {
+  if (model === home.model && tier === home.tier) return
+  const reason =
+    `an earlier attempt began the tenant with the model ${home.model} and the tier ${home.tier}, ` +
+    'which are kept: ask for these, or delete the tenant first'
+  throw new TenantryError('TNY308', { params: { reason } })
 }
 
 function stepsOf(session: Queryable, id: string, operation: Operation, parts: ProvisionParts): Step[] {

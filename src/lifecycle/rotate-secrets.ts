@@ -28,7 +28,7 @@ export interface SecretRotation {
 
 /** Secrets of sealed tenants. They are derived and never stored, so that there is nothing to show. */
 export interface SecretAdministration {
-  /** The master keys in use, and the newest of this process. @throws TNY021 */
+  /** The master keys in use, and the newest of this process, which stands first. */
   status(): Promise<SecretKey[]>
   /**
    * Gives every sealed tenant a secret of the newest master key, where it has another one. Open connections go on, and
@@ -52,12 +52,14 @@ const SEALED = "t.tier = 'sealed' and t.status not in ('erased', 'archived')"
 export function createSecretAdministration(db: AdminDatabase, keyring: Keyring): SecretAdministration {
   return {
     async status() {
-      const { newest } = keyring
+      const newest = keyring.findNewest()
       const { rows } = await db.query<{ id: string; tenants: string }>(
-        `select key_id as id, count(*)::text as tenants from tenantry.tenants t where ${SEALED} group by 1 order by 1`,
+        `select key_id as id, count(*)::text as tenants from tenantry.tenants t where ${SEALED} group by 1 order by key_id = $1 desc nulls last, 1`,
+        [newest ?? ''],
       )
       const keys = rows.map(({ id, tenants }) => describe(keyring, id, Number(tenants)))
-      return keys.some(({ id }) => id === newest) ? keys : [describe(keyring, newest, 0), ...keys]
+      if (newest === undefined || keys.some(({ id }) => id === newest)) return keys
+      return [describe(keyring, newest, 0), ...keys]
     },
 
     async rotate({ onProgress } = {}) {
@@ -85,7 +87,7 @@ export function createSecretAdministration(db: AdminDatabase, keyring: Keyring):
 }
 
 function describe(keyring: Keyring, id: string, tenants: number): SecretKey {
-  return { id, tenants, known: keyring.knows(id), newest: id === keyring.newest }
+  return { id, tenants, known: keyring.knows(id), newest: id === keyring.findNewest() }
 }
 
 async function findOutdated(db: Queryable, newest: string): Promise<{ id: string; key: string }[]> {

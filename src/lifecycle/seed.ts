@@ -4,6 +4,8 @@ import type { Seed } from '../core/config.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
+import { completeOnConflict } from '../sql/on-conflict.ts'
+import { createParser } from '../sql/parser.ts'
 import { quoteIdent } from '../sql/quote.ts'
 import { hasTransactionControl } from '../sql/transaction-control.ts'
 
@@ -47,7 +49,7 @@ export async function runSeed(
       if (!open)
         throw new TenantryError('TNY309', { params: { reason: 'it still runs statements after its end' } })
       await checkStatement(text)
-      return tx.query(text, values)
+      return tx.query(tenant.home.model === 'shared' ? await completed(text) : text, values)
     },
   }
   try {
@@ -57,6 +59,14 @@ export async function runSeed(
   }
   await tx.query('set local role none')
   await mark()
+}
+
+/** As the gateway sends it. Nobody else's text comes here, so that one parser for each is enough. */
+async function completed(text: string): Promise<string> {
+  if (!/conflict/i.test(text)) return text
+  const parser = createParser()
+  await parser.load()
+  return completeOnConflict(text, parser)
 }
 
 async function checkStatement(text: string): Promise<void> {

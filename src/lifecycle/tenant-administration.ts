@@ -6,6 +6,8 @@ import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import { printable, type Tenant, type TenantStatus } from '../core/tenant.ts'
+import type { Enforcement } from '../isolation/open-rights.ts'
+import { findEnforcement } from '../isolation/tenant-enforcement.ts'
 import type { Entry } from '../isolation/tenant-entry.ts'
 import type { Keyring } from '../isolation/master-key.ts'
 import { resume, suspend } from './change-status.ts'
@@ -48,6 +50,12 @@ export interface TenantAdministration {
   create(input: CreateTenant): Promise<Tenant>
   /** @throws TNY302 */
   get(tenant: string): Promise<Tenant>
+  /**
+   * Who refuses what would leave the tenant, if the SQL guard let it through: `database` (the server, but for SET ROLE
+   * of a guarded tenant) or `guard` (nobody else). Read from the server, never remembered.
+   * @throws TNY302
+   */
+  enforcement(tenant: string): Promise<Enforcement>
   /** A page in the order of keys; erased tenants never. @throws TNY308 */
   list(options?: ListTenants): Promise<Tenant[]>
   /**
@@ -132,6 +140,8 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
     },
 
     get,
+
+    enforcement: async (name) => findEnforcement(db, (await get(name)).home),
 
     async list({ status, after, limit = 100 } = {}) {
       if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {

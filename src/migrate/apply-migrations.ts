@@ -25,6 +25,8 @@ export interface ApplyOptions {
   readonly ledger?: Ledger | undefined
   /** Called after each commit. */
   readonly onApplied?: ((name: string) => void) | undefined
+  /** The migration that does not run yet, nor any behind it; where it ran already, nothing is held back. */
+  readonly heldBack?: string | undefined
 }
 
 /** What a migration may leave in the session, which goes on to the next tenant; after a failure the rollback does it. */
@@ -55,7 +57,7 @@ export async function applyMigrations(
       throw ledgerFailure(error, target)
     })
   }
-  while (missing[0] !== undefined) {
+  while (missing[0] !== undefined && missing[0].name !== options.heldBack) {
     const migration = missing[0]
     const position = migrations.length - missing.length
     if (await applyOne(session, target, migration, position, options.lockTimeoutMs)) {

@@ -1,6 +1,7 @@
 /** Brings the tables that tenants share up to date: each migration is one transaction over pattern and shared tables. */
 import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
 import type { Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import { lockShared } from '../isolation/shared-form/shared-schemas.ts'
 import { quoteIdent } from '../sql/quote.ts'
@@ -23,6 +24,8 @@ export interface ApplySharedOptions {
   readonly listSharing: TenantHomes['listSharing']
   /** Called after each commit. */
   readonly onApplied?: ((name: string) => void) | undefined
+  /** Told the name of the migration that TNY407 is about, before it is thrown. */
+  readonly onRefused?: ((name: string) => void) | undefined
 }
 
 /**
@@ -50,7 +53,7 @@ export async function applyToShared(
     })
   }
   // All are planned before one runs: what is refused is refused while nothing has happened.
-  const plans = new Map(missing.map((migration) => [migration.name, planReplay(migration)]))
+  const plans = new Map(missing.map((migration) => [migration.name, plan(migration)]))
   while (missing[0] !== undefined) {
     const migration = missing[0]
     const applied = migrations.slice(0, migrations.length - missing.length)
@@ -59,6 +62,19 @@ export async function applyToShared(
     // Where it was not this run, it was another one.
     missing = missing.slice(1)
   }
+
+  function plan(migration: Migration): readonly ReplayStep[] {
+    try {
+      return planReplay(migration)
+    } catch (error) {
+      tellRefusal(error, migration, options)
+      throw error
+    }
+  }
+}
+
+function tellRefusal(error: unknown, { name }: Migration, { onRefused }: ApplySharedOptions): void {
+  if (error instanceof TenantryError && error.code === 'TNY407') onRefused?.(name)
 }
 
 async function readLedger(session: Queryable, target: Target): Promise<Ledger> {
@@ -73,8 +89,9 @@ async function applyOne(
   before: readonly Migration[],
   migration: Migration,
   steps: readonly ReplayStep[],
-  { lockTimeoutMs, listSharing }: ApplySharedOptions,
+  options: ApplySharedOptions,
 ): Promise<boolean> {
+  const { lockTimeoutMs, listSharing } = options
   const target = sharedTarget(home)
   const owner = quoteIdent(home.ownerRole)
   try {
@@ -97,6 +114,7 @@ async function applyOne(
     return true
   } catch (error) {
     await session.query('rollback').catch(() => undefined)
+    tellRefusal(error, migration, options)
     throw failure(error, target, migration.file)
   }
 }

@@ -37,7 +37,8 @@ export interface MigrationsOptions {
 export interface Migrations extends TenantMigrator {
   /**
    * Runs what is missing, everywhere. Stopping it anywhere is safe: the next call goes on from there. A tenant that
-   * fails does not stop the others; a shared migration that fails does, since tenants may need it.
+   * fails does not stop the others; a shared migration that fails does, since tenants may need it. A tenant migration
+   * that tenants who share tables cannot have (TNY407) runs nowhere: its file is going to change.
    * @throws TNY401 and TNY404 before anything ran, TNY402 and TNY403 for the shared set, TNY406 where another runner
    * (or node-pg-migrate itself) is at work.
    */
@@ -72,10 +73,10 @@ export function createMigrations(options: MigrationsOptions): Migrations {
     session: Queryable,
     target: Target,
     migrations: readonly Migration[],
-    ledger?: Ledger,
+    { ledger, heldBack }: { ledger?: Ledger | undefined; heldBack?: string | undefined } = {},
   ): Promise<Outcome> {
     return collect((onApplied) =>
-      applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, onApplied }),
+      applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, heldBack, onApplied }),
     )
   }
 
@@ -85,9 +86,12 @@ export function createMigrations(options: MigrationsOptions): Migrations {
     migrations: readonly Migration[],
   ): Promise<Outcome> {
     const listSharing = homes.listSharing.bind(homes)
-    return collect((onApplied) =>
-      applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied }),
+    let refused: string | undefined
+    const onRefused = (name: string): void => void (refused = name)
+    const outcome = await collect((onApplied) =>
+      applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused }),
     )
+    return { ...outcome, refused }
   }
 
   /** A tenant in a database of its own; others do not stop where that cannot be reached. */
@@ -95,12 +99,13 @@ export function createMigrations(options: MigrationsOptions): Migrations {
     session: Queryable,
     { target, database }: FleetMember,
     migrations: readonly Migration[],
+    heldBack: string | undefined,
   ): Promise<Outcome> {
     const applied: string[] = []
     try {
       const there = await db.inDatabase(database ?? '').session(async (other) => {
         await requirePlainStrings(other)
-        return run(other, { ...target, tenantId: undefined }, migrations)
+        return run(other, { ...target, tenantId: undefined }, migrations, { heldBack })
       })
       // What is told in one database is not heard in another.
       if (there.applied.length > 0) await session.query(announceMigration(target))
@@ -133,15 +138,20 @@ export function createMigrations(options: MigrationsOptions): Migrations {
           tell(key, applied)
         }
         if (sharedHome !== undefined) {
-          note(SHARED_TENANTS, await runShared(session, sharedHome, tenant), all.sharing)
+          const { applied, error, refused } = await runShared(session, sharedHome, tenant)
+          // Where nobody shares them yet, what they cannot have concerns nobody: the first who will is told so.
+          const failed = refused !== undefined && all.sharing === 0 ? undefined : error
+          if (failed !== undefined) report.heldBack = refused
+          note(SHARED_TENANTS, { applied, error: failed }, all.sharing)
         }
+        const { heldBack } = report
         for (const member of fleet) {
           const { key, target, database, ledger } = member
           note(
             key,
             database === undefined
-              ? await run(session, target, tenant, ledger)
-              : await runThere(session, member, tenant),
+              ? await run(session, target, tenant, { ledger, heldBack })
+              : await runThere(session, member, tenant, heldBack),
           )
         }
         return report.failed.length === 0
@@ -211,7 +221,9 @@ export function createMigrations(options: MigrationsOptions): Migrations {
 interface Outcome {
   /** Names that ran, before the failure too. */
   readonly applied: string[]
-  readonly error?: TenantryError
+  readonly error?: TenantryError | undefined
+  /** The migration that cannot run there, of any kind. */
+  readonly refused?: string | undefined
 }
 
 /** What ran, and the failure that ended it. */

@@ -17,7 +17,7 @@ export interface MigrationProgress {
 export interface MigrationReport {
   readonly shared: readonly string[]
   /**
-   * Every tenant that is up to date now; `applied` is empty where nothing was missing. Tenants that share tables are
+   * Every tenant that is up to date now, but for what is held back; `applied` is empty where nothing was missing. Tenants that share tables are
    * one entry, `shared tenants`, which says how many they are.
    */
   readonly tenants: readonly {
@@ -32,6 +32,8 @@ export interface MigrationReport {
     readonly error: TenantryError
     readonly members?: number
   }[]
+  /** The tenant migration that ran nowhere, nor any behind it, since tenants who share tables cannot have it (TNY407). */
+  readonly heldBack?: string | undefined
 }
 
 /** What ran where. */
@@ -50,13 +52,21 @@ export interface MigrationStatus {
   }[]
 }
 
+/** How many tenants lines stand for: those that share tables are one line, which says how many they are. */
+export function countTenants(lines: readonly { readonly members?: number }[]): number {
+  return lines.reduce((sum, { members = 1 }) => sum + members, 0)
+}
+
 /** The error that a report amounts to, TNY405, naming the tenants that failed; `undefined` where none did. */
 export function reportFailure(report: MigrationReport): TenantryError | undefined {
   const { tenants, failed } = report
   if (failed.length === 0) return undefined
   const keys = failed.slice(0, 10).map(({ key }) => key)
   if (failed.length > keys.length) keys.push(`and ${failed.length - keys.length} more`)
-  const total = tenants.length + failed.length
-  const params = { failed: failed.length, total, tenants: keys.join(', ') }
+  const params = {
+    failed: countTenants(failed),
+    total: countTenants([...tenants, ...failed]),
+    tenants: keys.join(', '),
+  }
   return new TenantryError('TNY405', { params, cause: failed[0]?.error })
 }

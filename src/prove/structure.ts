@@ -19,10 +19,13 @@ export function structureQuery({ kind, attacker, victim, target }: Arena): strin
     ...(isShared ? [] : homes.map(({ ownerRole }) => ownerRole)),
   ])
   const planted = list(PLANTED)
+  // What a sealed tenant makes for its session alone is met by nobody else: its connections serve no other.
+  const elsewhere = (column: string): string =>
+    kind.tier === 'sealed' ? `${column} <> pg_catalog.pg_my_temp_schema()` : 'true'
   const spaces = `(select n.oid from pg_catalog.pg_namespace n where n.nspname in (${schemas}))`
   const parts = [
     `select string_agg(concat_ws(',', oid, relname, relkind, relowner, relacl, relrowsecurity, relforcerowsecurity, relhasrules, relhastriggers), ';' order by oid)
-       from pg_catalog.pg_class where relnamespace in ${spaces} and relname like 'tenantry\\_canary%' or relname in (${planted})`,
+       from pg_catalog.pg_class where relnamespace in ${spaces} and relname like 'tenantry\\_canary%' or relname in (${planted}) and ${elsewhere('relnamespace')}`,
     `select string_agg(concat_ws(',', oid, nspname, nspowner, nspacl), ';' order by oid)
        from pg_catalog.pg_namespace where nspname in (${schemas}) or nspname in (${planted})`,
     `select string_agg(concat_ws(',', attrelid, attname, atttypid, attisdropped), ';' order by attrelid, attnum)
@@ -36,8 +39,8 @@ export function structureQuery({ kind, attacker, victim, target }: Arena): strin
        from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r on r.oid = m.roleid or r.oid = m.member
        where r.rolname in (${roles})`,
     `select string_agg(concat_ws(',', p.oid, proname, prosecdef, proowner, proacl, md5(prosrc)), ';' order by p.oid)
-       from pg_catalog.pg_proc p where pronamespace in ${spaces} or proname in (${planted}, 'current_tenant', 'owner_of')
-         or (proname in ('lower', 'now') and prolang <> (select oid from pg_catalog.pg_language where lanname = 'internal'))`,
+       from pg_catalog.pg_proc p where pronamespace in ${spaces} or ${elsewhere('pronamespace')} and (proname in (${planted}, 'current_tenant', 'owner_of')
+         or (proname in ('lower', 'now') and prolang <> (select oid from pg_catalog.pg_language where lanname = 'internal')))`,
     `select string_agg(extname, ';' order by extname) from pg_catalog.pg_extension`,
     `select string_agg(lanname, ';' order by lanname) from pg_catalog.pg_language`,
     `select string_agg(datname, ';') from pg_catalog.pg_database where datname in (${planted})`,

@@ -39,7 +39,7 @@ test('up installs the catalog, then the shared tables, then every tenant', async
 
   const before = await project.run('migrate', 'status')
   expect(before).toMatchObject({ code: 0, stderr: '' })
-  expect(before.stdout).toMatch(/^\(shared\) +0 {2}0001_plans$/m)
+  expect(before.stdout).toMatch(/^\(shared tables\) +0 {2}0001_plans$/m)
   expect(before.stdout).toMatch(/^acme +active +1 {2}0002_notes$/m)
   expect(before.stdout).toContain('2 of 2 tenants are behind: tenantry migrate up')
   const { tenants } = await project.json<{ tenants: unknown[] }>('migrate', 'status')
@@ -66,4 +66,19 @@ test('M8: one tenant fails, the others go on, and the exit code says so', async 
   })
   expect(stderr).toContain('TNY405')
   expect(stderr).toContain('acme: TNY402')
+})
+
+test('a migration that shared tables cannot have runs nowhere, and its way out is told', async () => {
+  await db.sql('alter table tenant_acme.memos rename to notes')
+  expect((await project.run('migrate', 'up')).code).toBe(0)
+  for (const key of ['tiny', 'small']) await project.run('tenants', 'create', key, '--model', 'shared')
+  const text = '-- Up Migration\ncreate materialized view totals as\n  select text from notes;\n'
+  project.write('migrations/tenant/0004_totals.sql', text)
+  const { code, stdout, stderr } = await project.run('migrate', 'up')
+  expect(code).toBe(1)
+  expect(stdout).toContain('tenants: 0 migrated, 2 unchanged, 2 failed; 0004_totals is held back for all\n')
+  expect(stderr).toMatch(/^shared tenants: TNY407: .*0004_totals\.sql .*\(line 2\)\.\nhint: .*view/m)
+  expect(stderr).toContain('TNY405: 2 of 4 tenants could not be migrated: shared tenants.')
+  const late = await project.run('tenants', 'create', 'late', '--model', 'shared')
+  expect(late.stderr).toMatch(/^tenantry: TNY306: .*\(line 2\)\.\nhint: Write a view.* Mend the cause/m)
 })

@@ -45,4 +45,17 @@ test('without a master key it says which variable to set', async () => {
   const { code, stderr } = await project.run('secrets', 'rotate')
   expect(code).toBe(1)
   expect(stderr).toMatch(/^tenantry: TNY021: .*\n.*hint: Set TENANTRY_MASTER_KEY/s)
+  const missing = { id: newer, tenants: 2, known: false, newest: false }
+  expect(await project.json('secrets', 'status')).toEqual({ keys: [missing] })
+  const doctor = await project.run('doctor', '--json')
+  expect(doctor.code).toBe(1)
+  expect(JSON.parse(doctor.stdout)).toMatchObject({
+    checks: expect.arrayContaining([
+      expect.objectContaining({
+        name: 'master key',
+        status: 'fail',
+        found: `missing: ${newer}, which 2 of 2 sealed tenants need`,
+      }),
+    ]),
+  })
 })

@@ -68,12 +68,15 @@ test('--json gives the same shape for create, show, rename, suspend and resume',
     },
     createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
   })
-  expect(await project.json('tenants', 'show', 'customer-17')).toEqual({ tenant })
+  expect(await project.json('tenants', 'show', 'customer-17')).toEqual({
+    tenant,
+    enforcement: 'database',
+  })
   expect(await project.json('tenants', 'suspend', 'globex', '--reason', 'unpaid')).toEqual({
     tenant: { ...tenant, status: 'suspended', statusReason: 'unpaid' },
   })
   const { stdout } = await project.run('tenants', 'show', 'globex')
-  expect(stdout).toMatch(/^status {6}suspended: unpaid$/m)
+  expect(stdout).toMatch(/^status {7}suspended: unpaid$/m)
   expect(await project.json('tenants', 'resume', 'globex')).toEqual({ tenant })
   expect(
     await project.json('tenants', 'rename', 'globex', '--to', 'globex-corp', '--name', 'Globex Corp.'),
@@ -104,9 +107,15 @@ test('list shows aligned columns, and everything by --json, page by page', async
 
 test('show says every fact on a line of its own', async () => {
   const { stdout } = await project.run('tenants', 'show', 'acme')
-  expect(stdout).toMatch(/^key {9}acme$/m)
-  expect(stdout).toMatch(/^name {8}Acme Inc\.$/m)
-  expect(stdout).toMatch(/^role {8}tny_/m)
+  expect(stdout).toMatch(/^key {10}acme$/m)
+  expect(stdout).toMatch(/^name {9}Acme Inc\.$/m)
+  expect(stdout).toMatch(/^role {9}tny_/m)
+  expect(stdout).toMatch(/^enforcement {2}database$/m)
+  // As on a server that gives everybody what a tenant must not have.
+  await db.sql('grant execute on function pg_catalog.set_config(text, text, boolean) to public')
+  const open = await project.run('tenants', 'show', 'acme')
+  expect(open.stdout).toMatch(/^enforcement {2}guard$/m)
+  await db.sql('revoke execute on function pg_catalog.set_config(text, text, boolean) from public')
 })
 
 test('delete wants the key again, and leaves nothing', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ControlPlane, createControlPlane, createTenancy } from '../../src/index.ts'
+import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 const KEYS = Array.from({ length: 12 }, (_, n) => `shop-${n}`)
@@ -44,5 +45,34 @@ test('S23: tenants that share tables share prepared statements, and each gets it
     expect(named).toEqual(KEYS.map((_, n) => n >= 2))
   } finally {
     await tenancy.close()
+  }
+})
+
+test('a lock that would stop everybody is refused in tables that users share too, through tenancy.shared', async () => {
+  const admin = createAdminDatabase(database.adminUrl)
+  const tenancy = createTenancy({ connection: database.appUrl })
+  const lock = 'lock table users in access exclusive mode'
+  try {
+    await admin.query(
+      "create table public.users (tenant_id text, email text); select tenantry.protect('public.users')",
+    )
+    await tenancy.run('shop-1', async () => {
+      const client = await tenancy.shared.connect()
+      await client.query('begin')
+      await expect(client.query(lock)).rejects.toMatchObject({ code: 'TNY204' })
+      await client.query('rollback')
+      const upsert = "insert into users (email) values ('a') on conflict do nothing"
+      expect((await client.query(upsert)).rowCount).toBe(1)
+      client.release()
+      // The control: the server takes the same lock for the tenant, and for all others with it.
+      const role = tenancy.requireTenant().home.role
+      await admin.transaction(async (tx) => {
+        await tx.query(`set local role ${role}`)
+        await tx.query(lock)
+      })
+    })
+  } finally {
+    await tenancy.close()
+    await admin.close()
   }
 })

@@ -161,6 +161,38 @@ describeOnVersions('the authenticated context', [15, 18], (version) => {
     }
   })
 
+  test('S27: a tenant that is made while the key is changed has a proof of the new one', async () => {
+    const insert = (id: string): string => `
+      insert into tenantry.tenants (id, status, name, plan, settings, model, tier, schema_name, role_name, owner_role, epoch)
+      values ('${id}', 'active', '', '', '{}', 'shared', 'guarded', 's', 'r', 'o', 1)`
+    const newest = async (): Promise<string> =>
+      (await db.sql<{ id: string }>('select max(id)::text as id from tenantry.context_keys'))[0]?.id ?? ''
+    const waiting = (): Promise<unknown[]> =>
+      db.sql(`select from pg_locks where relation = 'tenantry.context_keys'::regclass and not granted
+        and database = (select oid from pg_database where datname = current_database())`)
+    async function makeWhile(id: string, statements: string, waits: boolean): Promise<string> {
+      const maker = new pg.Client(db.adminUrl)
+      await maker.connect()
+      try {
+        await maker.query(`begin; ${statements}`)
+        const rotation = rotateContextKey(admin)
+        if (waits) await expect.poll(waiting, { timeout: 20_000 }).toHaveLength(1)
+        else await rotation
+        await maker.query('commit')
+        await rotation
+      } finally {
+        await maker.end()
+      }
+      return (await proofOf(id)).split('.')[0] ?? ''
+    }
+    expect(await makeWhile('during', insert('during'), true)).toBe(await newest())
+    // The control: what the trigger does, but for its lock.
+    const unlocked = `insert into tenantry.contexts (id, status, proof) values ('control', 'active', tenantry.make_proof('control'))`
+    expect(await makeWhile('control', unlocked, false)).not.toBe(await newest())
+    await db.sql("delete from tenantry.tenants where id = 'during'")
+    await db.sql("delete from tenantry.contexts where id = 'control'")
+  })
+
   test('S27: keys and proofs are unreadable for tenants and for the runtime login', async () => {
     const attacks = [
       'select * from tenantry.context_keys',

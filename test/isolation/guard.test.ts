@@ -168,9 +168,11 @@ test('a lock that would stop every tenant of a shared table is refused there, an
   for (const text of ['lock orders', 'lock table orders in share mode']) {
     expect(guard.check(text, 'tenant')).toBe('send')
     expect(() => guard.shared(text)).toThrow(expect.objectContaining({ code: 'TNY204' }))
+    expect(() => guard.common(text)).toThrow(expect.objectContaining({ code: 'TNY204' }))
   }
   for (const text of ['lock orders in row exclusive mode', 'select * from orders for update skip locked']) {
     expect(guard.shared(text)).toBe(text)
+    expect(() => guard.common(text)).not.toThrow()
   }
 })
 

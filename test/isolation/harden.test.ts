@@ -40,6 +40,9 @@ test('closes everything as a superuser, says so, and takes it back', async () =>
   try {
     const other = await createRole('')
     expect(await loginsAffected(owner)).toContain(other)
+    const sealed = await createRole('')
+    await database.sql(`grant tenantry_sealed to "${sealed}"`)
+    expect(await loginsAffected(owner)).not.toContain(sealed)
     expect((await probeServer(owner)).enforcement).toBe('guard')
     const first = await harden(owner)
     expect(first).toMatchObject({ enforcement: 'database', open: [] })
@@ -79,6 +82,7 @@ test('closes everything as a superuser, says so, and takes it back', async () =>
 /** What a tenant could do beyond its tables where nothing but its role keeps it in. */
 const ATTACKS = {
   S2: "select set_config('app.current_tenant', 'b', false)",
+  S3: "update pg_settings set setting = '7000' where name = 'statement_timeout'",
   S5: 'do $$ begin perform 1; end $$',
   S15: 'create temp table orders (id int)',
   S16: "select pg_notify('channel', 'x')",
@@ -86,7 +90,7 @@ const ATTACKS = {
   S26: "select query_to_xml('select 1', true, true, '')",
 }
 
-test('S2: hardening, and nothing else, makes the server refuse it; so for S5, S15, S16, S18, S26', async () => {
+test('S2: hardening, and nothing else, makes the server refuse it; so for S3, S5, S15, S16, S18, S26', async () => {
   const owner = createAdminDatabase(database.superuserUrl, 1)
   const attacker = createAdminDatabase(
     withLogin(database.superuserUrl, { name: await createRole('noinherit'), password: 'p' }),

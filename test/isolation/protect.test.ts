@@ -291,6 +291,27 @@ describeOnVersions('protect()', [15, 18], (version) => {
       await admin.query("delete from tenantry.tenants where id in ('7', '07', '+7')")
     })
 
+    test('numeric: 7 and 7.0 are one number and two tenants', async () => {
+      const ids = ['7', '7.0', '7.00', '07', '70', 'NaN']
+      await admin.query(`
+        create table plain (org numeric, id integer);
+        insert into plain values (7, 1), (8, 2), (70, 3);
+        insert into tenantry.tenants (id, status, name, plan, settings, model, tier, schema_name, role_name, owner_role, epoch)
+        select id, 'active', '', '', '{}', 'shared', 'guarded', 's', 'r', 'o', 1 from unnest('{${ids.join()}}'::text[]) id`)
+      await protect("tenantry.protect('plain', 'org')")
+      const seen = (id: string): Promise<unknown[]> =>
+        as({ ...a, id }, async (run) => (await run('select id from plain')).map((row) => row['id']))
+      expect(await Promise.all(ids.map(seen))).toEqual([[1], [], [], [], [3], []])
+      await as({ ...a, id: '7.0' }, async (run) => {
+        await expect(run('insert into plain (id) values (4)')).rejects.toMatchObject({ code: '42501' })
+      })
+      // The control: that the text comes back as it was says nothing of the number.
+      await admin.query(`alter policy tenantry_tenant on plain using (org = (select c.id::numeric
+        from (select tenantry.current_tenant() as id offset 0) c where c.id::numeric::text = c.id))`)
+      expect(await seen('7.0')).toEqual([1])
+      await admin.query(`delete from tenantry.tenants where id = any ('{${ids.join()}}')`)
+    })
+
     test('a length does not cut an id', async () => {
       await admin.query(
         `create table plain (org varchar(8), id integer); insert into plain select left(id, 8), 1 from tenantry.tenants`,

@@ -113,6 +113,27 @@ test('S22: a tenant cannot set its sequences, nor use those of others', async ()
   await expectRefusal("select setval('orders_id_seq', 1000)")
   await expectRefusal(`select setval('${b.home.schema}.orders_id_seq', 1000)`)
   await expectRefusal(`select last_value from ${b.home.schema}.orders_id_seq`)
+  // The control: with the rights that careless set-ups give, it sets another tenant back.
+  const attack = `select setval('${b.home.schema}.orders_id_seq', 1000)::int as n`
+  await database.sql(`grant usage on schema ${b.home.schema} to ${a.home.role};
+    grant all on sequence ${b.home.schema}.orders_id_seq to ${a.home.role}`)
+  expect(await asTenant(a.home, attack)).toEqual([{ n: 1000 }])
+  await database.sql(`revoke all on sequence ${b.home.schema}.orders_id_seq from ${a.home.role};
+    revoke all on schema ${b.home.schema} from ${a.home.role}`)
+  await expectRefusal(attack)
+})
+test('S25: files of the server and programs are out of reach; with the right to them they are not', async () => {
+  const read = "select pg_read_file('PG_VERSION') as it"
+  const run = "copy orders to program 'cat > /dev/null'"
+  for (const attack of [read, run, "copy orders from '/etc/passwd'", 'create extension dblink'])
+    await expectRefusal(attack)
+  await database.sql(`grant execute on function pg_read_file(text) to ${a.home.role};
+    grant pg_execute_server_program to ${a.home.role}`)
+  expect(await asTenant(a.home, read)).toEqual([{ it: '18\n' }])
+  await asTenant(a.home, run)
+  await database.sql(`revoke execute on function pg_read_file(text) from ${a.home.role};
+    revoke pg_execute_server_program from ${a.home.role}`)
+  for (const attack of [read, run]) await expectRefusal(attack)
 })
 test('S26: in a hardened database the server refuses functions that run SQL text', async () => {
   await expectRefusal("select query_to_xml('select 1', true, true, '')")

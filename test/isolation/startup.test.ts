@@ -186,7 +186,7 @@ describe('warnings', () => {
   })
   afterAll(() => database.drop())
 
-  test('known holes of the server are told by an event and by health(), and refuse nothing', async () => {
+  test('S24: known holes of the server, leaky operators among them, are told by an event and by health(), and refuse nothing', async () => {
     const tenancy = open({ connection: database.appUrl })
     const told: TenancyEvents['server:warning'][] = []
     tenancy.on('server:warning', (warning) => told.push(warning))

@@ -113,3 +113,30 @@ test('S20: no tenant’s name shows in application_name', async () => {
   )
   expect(new Set(rows.map(({ application_name }) => application_name))).toEqual(new Set(['tenantry']))
 })
+
+test('S31: a function of all tenants keeps the row type of the first that called it; in its own schema it is right', async () => {
+  const { acme, globex } = world.tenants
+  if (acme === undefined || globex === undefined) throw new Error('no tenants')
+  // The same columns in another order, as after migrations by hand.
+  for (const [{ home: at }, columns] of [
+    [acme, "'right'::text as kept, 'wrong'::text as other"],
+    [globex, "'wrong'::text as other, 'right'::text as kept"],
+  ] as const) {
+    await world.db.sql(`create table ${at.schema}.facts as select ${columns};
+      grant select on ${at.schema}.facts to ${at.role}`)
+    await world.db
+      .sql(`set check_function_bodies = off; create function ${at.schema}.kept() returns text language plpgsql as
+      'declare it facts%rowtype; begin select * into it from facts; return it.kept; end';
+      grant execute on function ${at.schema}.kept() to ${at.role}; reset check_function_bodies`)
+  }
+  await world.db.sql(`set check_function_bodies = off;
+    create function public.kept_by_all() returns text language plpgsql as
+      'declare it facts%rowtype; begin select * into it from facts; return it.kept; end';
+    grant execute on function public.kept_by_all() to tenantry_tenants; reset check_function_bodies`)
+  const tenancy = world.open({ max: 1 })
+  const ask = async (key: string, call: string): Promise<unknown> =>
+    (await tenancy.poolFor(key).query<{ it: unknown }>(`select ${call} as it`)).rows[0]?.it
+  for (const key of ['acme', 'globex', 'acme']) expect(await ask(key, 'kept()')).toBe('right')
+  expect(await ask('acme', 'public.kept_by_all()')).toBe('right')
+  expect(await ask('globex', 'public.kept_by_all()')).toBe('wrong')
+})

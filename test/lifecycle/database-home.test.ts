@@ -99,6 +99,7 @@ describeOnVersions('a database of a tenant’s own', [15, 18], (version) => {
         `${tenant.home.role} CONNECT`,
       ],
     })
+    expect(await control.tenants.enforcement(tenant.key)).toBe('database')
     const other = await create('globex')
     expect(await connectOutcome(database.appUrl, databaseOf(tenant))).toBe('42501')
     expect(await connectOutcome(database.adminUrl, databaseOf(other))).toBe('connected')
@@ -119,6 +120,8 @@ describeOnVersions('a database of a tenant’s own', [15, 18], (version) => {
       { customer: tenant.key },
     ])
     await client.end()
+    // Rights are per database, and here the admin alone has hardened.
+    expect(await control.tenants.enforcement(tenant.key)).toBe('guard')
     await control.tenants.suspend(tenant.key)
     const again = new pg.Client(
       Object.assign(new URL(database.appUrl), { pathname: `/${databaseOf(tenant)}` }).href,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { TenantryError } from '../../src/core/errors.ts'
-import type { DyingWork } from './fixtures/dying-process.ts'
+import type { DeathReport, DyingWork } from './fixtures/dying-process.ts'
 import { SAMPLE_MASTER_KEY, type SampleControl } from './sample-control.ts'
 
 const CHILD = fileURLToPath(new URL('fixtures/dying-process.ts', import.meta.url))
@@ -12,11 +12,11 @@ const CHILD = fileURLToPath(new URL('fixtures/dying-process.ts', import.meta.url
 /** What the child does, and where it dies; nowhere by default. */
 export type Death = Pick<DyingWork, 'action' | 'key'> & Partial<DyingWork>
 
-/** The child's end: killed, or finished after so many statements. */
+/** The child's end: killed, or finished, and then what it says of its statements. */
 export async function runChild(
   sample: SampleControl,
   death: Death,
-): Promise<{ killed: boolean; statements: number }> {
+): Promise<DeathReport & { readonly killed: boolean }> {
   const work: DyingWork = {
     adminUrl: sample.database.adminUrl,
     migrations: sample.migrations,
@@ -31,8 +31,8 @@ export async function runChild(
     // Stripped types are kept from child to child: starting up is most of what this test costs.
     const env = { ...process.env, NODE_COMPILE_CACHE: join(sample.migrations, '..', 'compile-cache') }
     execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
-      if (error === null) resolve({ killed: false, statements: Number(stdout) })
-      else if (error.signal === 'SIGKILL') resolve({ killed: true, statements: 0 })
+      if (error === null) resolve({ killed: false, ...(JSON.parse(stdout) as DeathReport) })
+      else if (error.signal === 'SIGKILL') resolve({ killed: true, statements: 0, turns: [] })
       else reject(new Error(stderr, { cause: error }))
     })
   })

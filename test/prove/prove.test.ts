@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
+import { soften } from '../../src/isolation/harden.ts'
 import { prove } from '../../src/prove/prove.ts'
 import { PAYLOADS } from '../../src/prove/payloads.ts'
 import type { ProofReport } from '../../src/prove/report.ts'
@@ -148,6 +150,21 @@ test(
     expect((await removeLeftovers(world.admin, world.plane)).removed).toEqual(['prove-00000003-0a'])
     expect((await world.plane.tenants.get(mine.key)).status).toBe('active')
     await world.plane.tenants.delete(mine.id, { confirm: mine.key })
+  },
+  TIMEOUT,
+)
+
+test(
+  'S15: what a sealed tenant makes for its own session is no breach where the server lets it',
+  async () => {
+    const open = await createProofWorld()
+    const owner = createAdminDatabase(open.db.superuserUrl, 1)
+    await soften(owner)
+    const report = await prove(open.parts(), { model: 'schema', tier: 'sealed' })
+    expect(report.cases.flatMap(({ breaches }) => breaches)).toEqual([])
+    expect(report.tiers).toMatchObject([{ achieved: 'sealed', enforcement: 'database' }])
+    await owner.close()
+    await open.close()
   },
   TIMEOUT,
 )

@@ -85,6 +85,9 @@ async function confirm(): Promise<boolean> {
   return /^y(es)?$/i.test(await ask('Harden this database all the same? (yes/no)', 'no'))
 }
 
+/** Rights that are named one by one; a server has a hundred of them. */
+const SHOWN = 12
+
 const WHO: Readonly<Record<Enforcement, string>> = {
   database: 'the server itself refuses what the SQL guard refuses, but for SET ROLE',
   guard: 'the SQL guard alone refuses what is still open',
@@ -94,8 +97,18 @@ function describe({ enforcement, closed, open }: Hardening): string {
   return [
     `enforcement  ${enforcement}: ${WHO[enforcement]}`,
     `closed       ${closed.length === 0 ? 'nothing that was open' : `${closed.length} rights of everybody`}`,
-    ...closed.map((right) => `             ${clean(right)}`),
+    ...listed(closed),
     ...(open.length === 0 ? [] : [`still open   ${open.length} rights`]),
-    ...open.map((right) => `             ${clean(right)}`),
+    ...listed(open),
   ].join('\n')
+}
+
+/** Enough to see what it is about; --json has all. What leaves a tenant at once comes first. */
+function listed(rights: readonly string[]): string[] {
+  const first = rights.filter((right) => right.includes(' set_config('))
+  const shown = [...first, ...rights.filter((right) => !first.includes(right))].slice(0, SHOWN)
+  const rest = rights.length - shown.length
+  return [...shown.map(clean), ...(rest === 0 ? [] : [`… and ${rest} more, which --json names`])].map(
+    (line) => `             ${line}`,
+  )
 }

@@ -39,7 +39,10 @@ export function initCommand(shell: Shell): Command {
     .description('add Tenantry to a project: configuration, migration folders, two logins, the catalog')
     .option('--url <url>', 'the URL of the database’s owner, or of a superuser')
     .option('--yes', 'ask nothing')
-    .option('--write-env <file>', 'write both URLs into this file (mode 0600) instead of printing them')
+    .option(
+      '--write-env <file>',
+      'write URLs and master key into this file (mode 0600) instead of printing them',
+    )
     .option('--rotate', 'give logins that exist already a new password')
     .addOption(
       new Option(
@@ -190,8 +193,7 @@ function describeDatabase({ admin, app, enforcement, closed, spared, catalog }: 
 function describeUrls(urls: Readonly<Record<string, string>>, envFile: string | undefined): string[] {
   const names = Object.keys(urls)
   if (names.length === 0) return []
-  if (envFile !== undefined)
-    return [`${names.join(' and ')} written to ${relative(process.cwd(), envFile)}`, '']
+  if (envFile !== undefined) return [`${names.join(', ')} written to ${relative(process.cwd(), envFile)}`, '']
   const lines = Object.entries(urls).map(([name, url]) => `${name}=${url}`)
   return ['Shown only now; keep them where your secrets live:', '', ...lines, '']
 }

@@ -1,7 +1,8 @@
 /** `tenantry migrate`: brings the shared tables and every tenant to the newest migration. */
 import { Command } from 'commander'
-import { TenantryError } from '../../core/errors.ts'
+import { countTenants, type MigrationReport, reportFailure } from '../../migrate/migration-report.ts'
 import { toDocument } from '../failure.ts'
+import type { Output } from '../output.ts'
 import type { Shell } from '../shell.ts'
 import { renderTable } from '../table.ts'
 
@@ -29,42 +30,43 @@ function upCommand(shell: Shell): Command {
           }),
         }
       })
-      const { shared, tenants, failed } = report
-      const changed = tenants.filter(({ applied }) => applied.length > 0)
+      const { shared, tenants, failed, heldBack } = report
       const document = {
         catalog,
         shared,
         tenants,
+        ...(heldBack === undefined ? {} : { heldBack }),
         failed: failed.map((tenant) => ({ ...tenant, error: toDocument(tenant.error) })),
       }
       output.result(document, () =>
-        [
-          `catalog: ${listed(catalog)}`,
-          `shared: ${listed(shared)}`,
-          `tenants: ${countOf(changed)} migrated, ${countOf(tenants) - countOf(changed)} up to date, ${countOf(failed)} failed`,
-        ].join('\n'),
+        [`catalog: ${listed(catalog)}`, `shared: ${listed(shared)}`, `tenants: ${summaryOf(report)}`].join(
+          '\n',
+        ),
       )
       if (failed.length === 0) return
-      for (const { key, error } of failed) output.notice(`${key}: ${error.code}: ${error.message}`)
-      const params = {
-        failed: failed.length,
-        total: failed.length + tenants.length,
-        tenants:
-          failed
-            .map(({ key }) => key)
-            .slice(0, 10)
-            .join(', ') + (failed.length > 10 ? ', …' : ''),
-      }
-      const error = new TenantryError('TNY405', { params })
-      output.notice(`tenantry: ${error.code}: ${error.message}`)
-      output.notice(`hint: ${error.hint}`)
+      tellFailures(report, output)
       shell.exitCode = 1
     })
 }
 
-/** Tenants that share tables are one line, which says how many they are. */
-function countOf(lines: readonly { readonly members?: number }[]): number {
-  return lines.reduce((sum, { members = 1 }) => sum + members, 0)
+function summaryOf({ tenants, failed, heldBack }: MigrationReport): string {
+  const changed = countTenants(tenants.filter(({ applied }) => applied.length > 0))
+  const others = `${countTenants(tenants) - changed} ${heldBack === undefined ? 'up to date' : 'unchanged'}`
+  const counts = `${changed} migrated, ${others}, ${countTenants(failed)} failed`
+  return heldBack === undefined ? counts : `${counts}; ${heldBack} is held back for all`
+}
+
+/** Each failure, and a way out below the last of those that it is for. */
+function tellFailures(report: MigrationReport, output: Output): void {
+  const { failed } = report
+  for (const [at, { key, error }] of failed.entries()) {
+    output.notice(`${key}: ${error.code}: ${error.message}`)
+    if (failed[at + 1]?.error.hint !== error.hint) output.notice(`hint: ${error.hint}`)
+  }
+  const error = reportFailure(report)
+  if (error === undefined) return
+  output.notice(`tenantry: ${error.code}: ${error.message}`)
+  output.notice(`hint: ${error.hint}`)
 }
 
 function listed(names: readonly string[]): string {
@@ -84,7 +86,7 @@ function statusCommand(shell: Shell): Command {
       const status = await shell.withControlPlane((plane) => plane.migrate.status())
       const tenants = status.tenants.filter(({ pending }) => options.pending !== true || pending.length > 0)
       output.result({ shared: status.shared, tenants }, () => {
-        const behind = countOf(status.tenants.filter(({ pending }) => pending.length > 0))
+        const behind = countTenants(status.tenants.filter(({ pending }) => pending.length > 0))
         const columns = [
           { title: 'tenant', value: (row: Row) => row.tenant },
           { title: 'status', value: (row: Row) => row.status },
@@ -93,14 +95,14 @@ function statusCommand(shell: Shell): Command {
         ]
         const { applied, pending } = status.shared
         const rows: Row[] = [
-          { tenant: '(shared)', status: '', applied: applied.length, pending },
+          { tenant: '(shared tables)', status: '', applied: applied.length, pending },
           ...tenants.map(({ key, members, ...rest }) => ({
             tenant: members === undefined ? key : `(${key}: ${members})`,
             ...rest,
           })),
         ]
         const heading = (text: string): string => output.style('bold', text)
-        return `${renderTable(columns, rows, { width: output.width, heading })}\n\n${summary(behind, countOf(status.tenants))}`
+        return `${renderTable(columns, rows, { width: output.width, heading })}\n\n${summary(behind, countTenants(status.tenants))}`
       })
     })
 }

@@ -11,6 +11,7 @@ import {
   type TenantStatus,
   type TenantTier,
 } from '../../core/tenant.ts'
+import type { Enforcement } from '../../isolation/open-rights.ts'
 import { ask, canAsk } from '../ask.ts'
 import { misuse } from '../failure.ts'
 import type { Shell } from '../shell.ts'
@@ -89,8 +90,10 @@ function createCommand(shell: Shell): Command {
 }
 
 /** Where the rows are, in the words that PostgreSQL's own tools take. */
-function placeOf({ database, schema }: Home): string {
-  return database === undefined ? `schema ${schema}` : `database ${database}`
+function placeOf({ model, tier, database, schema }: Home): string {
+  const place = database === undefined ? `schema ${schema}` : `database ${database}`
+  const sharing = model === 'shared' ? `shared tables of ${place}` : place
+  return tier === 'sealed' ? `sealed, ${sharing}` : sharing
 }
 
 function parseSettings(text: string): Settings {
@@ -169,12 +172,18 @@ function showCommand(shell: Shell): Command {
     .description('show one tenant')
     .argument('<tenant>', 'its key, a former key that still resolves, or its id')
     .action(async (name: string) => {
-      const tenant = await shell.withControlPlane((plane) => plane.tenants.get(name))
-      report(shell, tenant, renderFacts(factsOf(tenant)))
+      const { tenant, enforcement } = await shell.withControlPlane(async (plane) => ({
+        tenant: await plane.tenants.get(name),
+        // A home that is gone or half made has none, and is what people come to see.
+        enforcement: await plane.tenants.enforcement(name).catch(() => undefined),
+      }))
+      shell.output.result({ tenant, ...(enforcement === undefined ? {} : { enforcement }) }, () =>
+        renderFacts(factsOf(tenant, enforcement)),
+      )
     })
 }
 
-function factsOf(tenant: Tenant): [string, string][] {
+function factsOf(tenant: Tenant, enforcement: Enforcement | undefined): [string, string][] {
   return [
     ['key', tenant.key],
     ['aliases', tenant.aliases.join(', ') || 'none'],
@@ -188,6 +197,8 @@ function factsOf(tenant: Tenant): [string, string][] {
     ['settings', JSON.stringify(tenant.settings)],
     ['model', tenant.home.model],
     ['tier', tenant.home.tier],
+    ...(tenant.home.keyId === undefined ? [] : [['master key', tenant.home.keyId] as [string, string]]),
+    ['enforcement', enforcement ?? 'unknown: its home cannot be read'],
     ...(tenant.home.database === undefined ? [] : [['database', tenant.home.database] as [string, string]]),
     ['schema', tenant.home.schema],
     ['role', tenant.home.role],

@@ -50,5 +50,6 @@ function render(findings: readonly LintFinding[], output: Output): string {
 function summarize(findings: readonly LintFinding[]): string {
   const count = (severity: LintFinding['severity']): number =>
     findings.filter((finding) => finding.severity === severity).length
-  return `${count('error')} errors, ${count('warning')} warnings, ${count('advice')} pieces of advice.`
+  const [errors, warnings] = [count('error'), count('warning')]
+  return `${errors} ${errors === 1 ? 'error' : 'errors'}, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, advice: ${count('advice')}.`
 }

@@ -52,6 +52,8 @@ export interface ConnectionSettings {
   readonly repeated: RepeatedTexts
   /** The text of a statement as it must read in tables that tenants share; usually the same. */
   forSharedTables(text: string): string
+  /** Refuses what would hold up others in tables that users share. @throws TNY204 */
+  forCommonTables?(text: string): void
   readonly events: Events
   /** How long central statements may run; tenants' limits come with their binding. 0 for no limit. */
   readonly statementTimeoutMs: number
@@ -167,6 +169,7 @@ export class Connection {
     const binding = this.#enter(options.binding)
     const { tenantId } = binding ?? {}
     const statement = binding?.shared === true ? this.#completed(given) : given
+    if (binding?.common === true) this.#settings.forCommonTables?.(given.text)
     const { text, signal } = statement
     const moment: Moment = options.commits === true ? 'commit' : 'statement'
     const isAlone = options.binding !== undefined && options.before === undefined
@@ -233,6 +236,12 @@ export class Connection {
   async exchange(part: Exchange): Promise<void> {
     if (this.#lost !== undefined) throw databaseError(this.#lost, 'statement')
     if (this.#binding?.shared === true) part.rewrite((text) => this.#settings.forSharedTables(text))
+    if (this.#binding?.common === true) {
+      part.rewrite((text) => {
+        this.#settings.forCommonTables?.(text)
+        return text
+      })
+    }
     // COPY too has the time limit: the server counts the time of its data as the statement's.
     await this.#perform(part)
     const error = part.error ?? this.#lost

@@ -7,6 +7,7 @@ import { dropTenantRoles } from '../../isolation/drop-tenant.ts'
 import { copyPattern } from '../../isolation/shared-form/copy-pattern.ts'
 import { deleteTenantRows } from '../../isolation/shared-form/delete-rows.ts'
 import { createSharedSchemas, lockShared, shareRights } from '../../isolation/shared-form/shared-schemas.ts'
+import { waitForWriters } from '../../isolation/shared-form/wait-for-writers.ts'
 import { admitTenant } from '../../isolation/tenant-entry.ts'
 import { expelLogin, ownerRoleOf } from '../../isolation/tenant-roles.ts'
 import { inTransaction, pinnedDatabase } from '../pinned-session.ts'
@@ -79,6 +80,7 @@ export function sharedHomes({ migrator, entry, db }: HomeParts): HomeMaker {
 
     async drop(session, tenant, mark) {
       const shared = await requireShared(session)
+      await waitForWriters(session, shared)
       await inTransaction(session, async () => {
         // A migration meanwhile would write rows for a tenant whose rows are gone.
         await lockShared(session)
