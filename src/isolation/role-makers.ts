@@ -1,9 +1,7 @@
-/**
- * The roles that make tenants' roles. From 16 on, a role that is not a superuser is a member of each role that it makes,
- * and PostgreSQL searches all its memberships for each role that it makes or grants: with 5,000 tenants, half a second
- * for one more (decision 15). So the admin acts as a role that has made few, and takes the next one when it has made
- * many.
- */
+/** The roles that make tenants' roles, each of which makes a bounded number of them (decision 15). */
+// From 16 on, a role that is not a superuser is a member of each role that it makes, and PostgreSQL searches all its
+// memberships for each role that it makes or grants: with 5,000 tenants, half a second for one more. So the admin acts as
+// a role that has made few, and takes the next one when it has made many.
 import { randomBytes } from 'node:crypto'
 import type { Queryable } from '../core/database.ts'
 import { quoteIdent } from '../sql/quote.ts'

@@ -1,6 +1,6 @@
 /** Pools without a tenancy around them: who gets which connection, and no more. */
 import { createEvents, type Events } from '../../src/core/events.ts'
-import type { ConnectionSettings } from '../../src/gateway/connection/connection.ts'
+import type { ConnectionSettings } from '../../src/gateway/connection/connection-settings.ts'
 import type { Asker } from '../../src/gateway/pool/connection-pool.ts'
 import type { DatabasePools, DatabasePoolsOptions } from '../../src/gateway/pool/database-pools.ts'
 import { RepeatedTexts } from '../../src/gateway/connection/statement-names.ts'

@@ -1,17 +1,17 @@
 /** One physical connection: sends one flight at a time and knows in what state the server left it. */
 import pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
-import type { Events } from '../../core/events.ts'
 import { findBackend, isPooled } from './answering-backend.ts'
 import type { Binding } from '../binding.ts'
 import { carriesNames } from './carried-names.ts'
+import type { ConnectionSettings } from './connection-settings.ts'
 import type { ContextStatement } from './context-statement.ts'
 import { databaseError, endsConnection, flightError, type Moment } from './database-error.ts'
 import { Deadline } from './deadline.ts'
 import type { Exchange } from './exchange.ts'
 import { Flight, type FlightLoad, type StatementConfig } from './flight.ts'
 import { abortReason, isCancelled, StatementCancel } from './statement-cancel.ts'
-import { type RepeatedTexts, StatementNames } from './statement-names.ts'
+import { StatementNames } from './statement-names.ts'
 
 /** ReadyForQuery's status: idle, in a transaction, in a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E'
@@ -36,27 +36,6 @@ interface Backend {
 export interface FlightOptions extends FlightLoad {
   /** True for COMMIT: a lost connection then leaves the outcome unknown. */
   readonly commits?: boolean | undefined
-}
-
-/** How connections are opened and used. */
-export interface ConnectionSettings {
-  readonly config: pg.ClientConfig
-  /** False behind a pooler that hands statements to changing backends: nothing is prepared under a name there. */
-  readonly named: boolean
-  /**
-   * True where the pooler is said to carry names: the context is prepared, if that proves true. Nothing else is: it takes
-   * equal texts for one statement, and another tenant's parameter types would silently change the answer.
-   */
-  readonly carried?: boolean
-  /** What came more than once on any connection. */
-  readonly repeated: RepeatedTexts
-  /** The text of a statement as it must read in tables that tenants share; usually the same. */
-  forSharedTables(text: string): string
-  /** Refuses what would hold up others in tables that users share. @throws TNY204 */
-  forCommonTables?(text: string): void
-  readonly events: Events
-  /** How long central statements may run; tenants' limits come with their binding. 0 for no limit. */
-  readonly statementTimeoutMs: number
 }
 
 /** As long again as the limit, within these. The server's own limit comes first, and says more. */

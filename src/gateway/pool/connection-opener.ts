@@ -1,5 +1,6 @@
 /** Opens the connections of a pool: any number while that works, one attempt at a time while the server is away. */
-import { Connection, type ConnectionSettings } from '../connection/connection.ts'
+import { Connection } from '../connection/connection.ts'
+import type { ConnectionSettings } from '../connection/connection-settings.ts'
 
 const FIRST_BACKOFF_MS = 50
 const LONGEST_BACKOFF_MS = 1_000

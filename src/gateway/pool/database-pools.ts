@@ -1,7 +1,8 @@
 /** The connections to one server: a pool for each database and login that is in use, one cap over all of them. */
 import type { Events } from '../../core/events.ts'
 import { TenantryError } from '../../core/errors.ts'
-import type { Connection, ConnectionSettings } from '../connection/connection.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { ConnectionSettings } from '../connection/connection-settings.ts'
 import { type Asker, ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts'
 import { databaseOf, withDatabase, withLogin } from './other-config.ts'
 import { ServerBudget } from './server-budget.ts'

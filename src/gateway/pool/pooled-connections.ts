@@ -1,6 +1,7 @@
 /** The connections of one pool, each from opening to its end: which of them must go, and when its place is free again. */
 import type { Events } from '../../core/events.ts'
-import type { Connection, ConnectionSettings } from '../connection/connection.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { ConnectionSettings } from '../connection/connection-settings.ts'
 import { ConnectionOpener } from './connection-opener.ts'
 import { type Slot, TenantSlots, welcomeTenants } from './tenant-slots.ts'
 
