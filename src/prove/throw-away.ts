@@ -36,7 +36,12 @@ export function newRun(): string {
 export async function holdingRun<T>(admin: AdminDatabase, run: string, fn: () => Promise<T>): Promise<T> {
   return admin.session(async (session) => {
     await session.query(`select pg_advisory_lock(${LOCK})`, [run])
-    return fn()
+    try {
+      return await fn()
+    } finally {
+      // The server would do it when it notices that the session is closed, which may be after the next proof asks.
+      await session.query(`select pg_advisory_unlock(${LOCK})`, [run]).catch(() => undefined)
+    }
   })
 }
 
