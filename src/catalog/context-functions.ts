@@ -1,5 +1,4 @@
 /** The SQL by which the database itself knows whose statement it runs: proofs, and `tenantry.current_tenant()`. */
-
 import { STALE_CONTEXT } from '../sql/sql-state.ts'
 
 /**

@@ -17,6 +17,7 @@ import { admitTenant } from '../../isolation/tenant-entry.ts'
 import { createTenantSchema, expelLogin } from '../../isolation/tenant-roles.ts'
 import { inTransaction, pinnedDatabase } from '../pinned-session.ts'
 import { runSeed } from '../seed.ts'
+import { freeName } from './free-name.ts'
 import type { HomeMaker, HomeParts } from './home-maker.ts'
 
 /** What tenants' tables are in, where the home is made here; an adopted one may have them elsewhere. */
@@ -43,7 +44,7 @@ export function databaseHomes({ migrator, entry, db }: HomeParts): HomeMaker {
     async reserve(tx, { key, tier }, takeRoles) {
       const keyId = tier === 'sealed' ? entry.keyring.newest : undefined
       const roles = await takeRoles()
-      return roles && { tier, database: await freeDatabaseName(tx, key), schema: SCHEMA, ...roles, keyId }
+      return roles && { tier, database: await freeName(tx, 'database', key), schema: SCHEMA, ...roles, keyId }
     },
 
     async make(session, tenant, mark) {
@@ -94,7 +95,7 @@ async function makeDatabase(session: Queryable, tenant: Tenant, template: string
   let database = await databaseOf(session, tenant)
   for (let attempt = 1; !(await createTenantDatabase(session, database, template)); attempt++) {
     if (attempt >= ATTEMPTS) throw new TenantryError('TNY301', { params: { key: tenant.key } })
-    const name = await freeDatabaseName(session, tenant.key)
+    const name = await freeName(session, 'database', tenant.key)
     await session.query('update tenantry.tenants set database_name = $2, updated_at = now() where id = $1', [
       tenant.id,
       name,
@@ -129,20 +130,4 @@ async function databaseOf(session: Queryable, { id, home }: Tenant): Promise<Ten
 function requireDatabase({ database }: Home): string {
   if (database === undefined) throw new Error('the home is not in a database of its own')
   return database
-}
-
-/** `tenant_<key>` with underscores, or the first of its suffixed forms that the server does not have. At most 63 bytes. */
-async function freeDatabaseName(tx: Queryable, key: string): Promise<string> {
-  const base = `tenant_${key.replaceAll('-', '_')}`
-  const names = [base, ...Array.from({ length: 99 }, (_, index) => `${base}_${index + 2}`)]
-  const { rows } = await tx.query<{ name: string }>(
-    `select c.name from unnest($1::text[]) with ordinality c (name, position)
-     where not exists (select from pg_database d where d.datname = c.name)
-       and not exists (select from tenantry.tenants t where t.database_name = c.name)
-     order by position limit 1`,
-    [names],
-  )
-  const name = rows[0]?.name
-  if (name === undefined) throw new TenantryError('TNY301', { params: { key } })
-  return name
 }

@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readProof } from '../../catalog/tenant-store.ts'
 import type { Queryable } from '../../core/database.ts'
-import { TenantryError } from '../../core/errors.ts'
-import { MAX_KEY_LENGTH, type Tenant } from '../../core/tenant.ts'
+import type { Tenant } from '../../core/tenant.ts'
 import { dropTenantRoles, dropTenantSchema, sessionsUsing } from '../../isolation/drop-tenant.ts'
 import { admitTenant } from '../../isolation/tenant-entry.ts'
 import { createTenantSchema, expelLogin } from '../../isolation/tenant-roles.ts'
 import { sqlState } from '../../sql/sql-state.ts'
 import { inTransaction, pinnedDatabase } from '../pinned-session.ts'
 import { runSeed } from '../seed.ts'
+import { freeName } from './free-name.ts'
 import type { HomeMaker, HomeParts } from './home-maker.ts'
 
 /** How long one attempt to drop waits for transactions that use the tables, and how often it is made. */
@@ -24,7 +24,7 @@ export function schemaHomes({ migrator, entry, db }: HomeParts): HomeMaker {
     async reserve(tx, { key, tier }, takeRoles) {
       const keyId = tier === 'sealed' ? entry.keyring.newest : undefined
       const roles = await takeRoles()
-      return roles && { tier, schema: await freeSchemaName(tx, key), ...roles, keyId }
+      return roles && { tier, schema: await freeName(tx, 'schema', key), ...roles, keyId }
     },
 
     /** The schema and the step's mark in one commit: a schema that is there without the mark is somebody else's. */
@@ -43,7 +43,7 @@ export function schemaHomes({ migrator, entry, db }: HomeParts): HomeMaker {
           return
         } catch (error) {
           if (sqlState(error) !== '42P06' || attempt >= 10) throw error
-          home = { ...home, schema: await freeSchemaName(session, tenant.key) }
+          home = { ...home, schema: await freeName(session, 'schema', tenant.key) }
           await session.query(
             'update tenantry.tenants set schema_name = $2, updated_at = now() where id = $1',
             [tenant.id, home.schema],
@@ -81,23 +81,6 @@ export function schemaHomes({ migrator, entry, db }: HomeParts): HomeMaker {
 
     forget: (tx, { home }) => dropTenantRoles(tx, home),
   }
-}
-
-/** `tenant_<key>` with underscores, or the first of its suffixed forms that nobody has. At most 63 bytes. */
-async function freeSchemaName(tx: Queryable, key: string): Promise<string> {
-  if (key.length > MAX_KEY_LENGTH) throw new RangeError('the key was not checked')
-  const base = `tenant_${key.replaceAll('-', '_')}`
-  const names = [base, ...Array.from({ length: 99 }, (_, index) => `${base}_${index + 2}`)]
-  const { rows } = await tx.query<{ name: string }>(
-    `select c.name from unnest($1::text[]) with ordinality c (name, position)
-     where not exists (select from pg_namespace n where n.nspname = c.name)
-       and not exists (select from tenantry.tenants t where t.schema_name = c.name)
-     order by position limit 1`,
-    [names],
-  )
-  const name = rows[0]?.name
-  if (name === undefined) throw new TenantryError('TNY301', { params: { key } })
-  return name
 }
 
 async function stillUsed(session: Queryable, tenant: Tenant, cause: unknown): Promise<Error> {
