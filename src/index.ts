@@ -15,7 +15,7 @@ export type { Queryable, Rows } from './core/database.ts'
 export { ERRORS, TenantryError } from './core/errors.ts'
 export type { ErrorCode, ErrorDefinition } from './core/errors.ts'
 export type { TenancyEvents } from './core/events.ts'
-export type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
+export type { ApiKey, ApiKeyDirectory, TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
 export { keyProblem, newKeyProblem } from './core/tenant.ts'
 export type {
   Home,

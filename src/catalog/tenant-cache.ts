@@ -95,5 +95,6 @@ export class TenantCache implements TenantDirectory {
 }
 
 function nameOf(ref: TenantRef): string {
+  if ('domain' in ref) return `domain:${ref.domain}`
   return 'id' in ref ? `id:${ref.id}` : 'key' in ref ? `key:${ref.key}` : `name:${ref.name}`
 }

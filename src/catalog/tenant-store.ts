@@ -89,6 +89,8 @@ async function readTenant(
   select: string,
   ref: TenantRef,
 ): Promise<TenantDocument | undefined> {
+  // No tenant has a domain yet.
+  if ('domain' in ref) return undefined
   const [where, value] =
     'key' in ref ? [BY_KEY, ref.key] : 'id' in ref ? [BY_ID, ref.id] : [BY_NAME, ref.name]
   // PostgreSQL cannot hold NUL in text and would answer with an error; no tenant has it.

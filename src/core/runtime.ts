@@ -3,10 +3,12 @@ import type { TenantContext } from './context.ts'
 import type { Tenant } from './tenant.ts'
 
 /**
- * How a tenant is named by a request, a job or a person: by its key (aliases included), by its id, or by a name that
- * may be either, which is safe because the catalog lets no key equal another tenant's id.
+ * How a tenant is named by a request, a job or a person: by its key (aliases included), by its id, by a name that
+ * may be either, which is safe because the catalog lets no key equal another tenant's id, or by a domain of its own
+ * that was verified (in its canonical form: `shop.acme.com`).
  */
-export type TenantRef = { readonly key: string } | { readonly id: string } | { readonly name: string }
+export type TenantRef =
+  { readonly key: string } | { readonly id: string } | { readonly name: string } | { readonly domain: string }
 
 /** Finds tenants, from memory where the entry is known to be current (at most 1 s old, see catalog/). */
 export interface TenantDirectory {
@@ -15,6 +17,28 @@ export interface TenantDirectory {
    * @throws TNY202 where the catalog cannot be asked and memory cannot be trusted.
    */
   find(ref: TenantRef): Promise<Tenant | undefined>
+}
+
+/** A key that a program authenticates with, as far as the application may know it: never the secret. */
+export interface ApiKey {
+  /** Of the key itself; what revoking names. */
+  readonly id: string
+  readonly tenantId: string
+  /** What its owner calls it: free text. */
+  readonly name: string
+  /** What it may be used for, in the application's own words. */
+  readonly scopes: readonly string[]
+  /** It is refused from then on; `undefined`: it does not expire. */
+  readonly expiresAt: Date | undefined
+}
+
+/** Finds API keys by their secret, from memory where the entry is known to be current. */
+export interface ApiKeyDirectory {
+  /**
+   * The key, or `undefined` where there is none, or it was revoked, or has expired.
+   * @throws TNY202 where the catalog cannot be asked and memory cannot be trusted.
+   */
+  find(secret: string): ApiKey | undefined | Promise<ApiKey | undefined>
 }
 
 /** The part of a tenancy that HTTP faces use. */

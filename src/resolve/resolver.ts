@@ -24,7 +24,14 @@ export type Resolution = TenantRef | readonly TenantRef[] | 'central' | 'foreign
  *   return key === undefined ? 'none' : { id: await ownerOfApiKey(key) }
  * }
  */
-export type Resolver<R = unknown> = (request: ResolvableRequest<R>) => Resolution | Promise<Resolution>
+export interface Resolver<R = unknown> {
+  (request: ResolvableRequest<R>): Resolution | Promise<Resolution>
+  /**
+   * The request target that routers see, where a part of it names the tenant: `/t/acme/orders` becomes `/orders`. Pure, and the
+   * same for every request, since some routers choose their route before anything else runs. Targets without that part stay.
+   */
+  readonly rewrite?: (target: string) => string
+}
 
 /** Ids that applications brought along may be of any kind, but not of any size. */
 const ID = /^[\x21-\x7e]{1,200}$/
@@ -34,9 +41,14 @@ const ID = /^[\x21-\x7e]{1,200}$/
  * @throws TNY102
  */
 export function requireRef(ref: TenantRef): TenantRef {
-  const problem = 'key' in ref ? keyProblem(ref.key) : idProblem('id' in ref ? ref.id : ref.name)
+  const problem = refProblem(ref)
   if (problem === undefined) return ref
   throw new TenantryError('TNY102', { params: { reason: problem } })
+}
+
+function refProblem(ref: TenantRef): string | undefined {
+  if ('key' in ref) return keyProblem(ref.key)
+  return idProblem('id' in ref ? ref.id : 'name' in ref ? ref.name : ref.domain)
 }
 
 function idProblem(id: unknown): string | undefined {

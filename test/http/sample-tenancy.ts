@@ -50,7 +50,7 @@ export function sampleTenancy(tenants: readonly Tenant[]): SampleTenancy {
       async find(ref) {
         asked.push(ref)
         if (tenancy.failure !== undefined) throw tenancy.failure
-        const name = 'id' in ref ? undefined : 'key' in ref ? ref.key : ref.name
+        const name = 'key' in ref ? ref.key : 'name' in ref ? ref.name : undefined
         return Promise.resolve(
           tenants.find(({ id, key, aliases }) =>
             'id' in ref ? id === ref.id : [key, ...aliases].some((known) => known === name),
