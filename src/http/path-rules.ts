@@ -1,5 +1,6 @@
 /** Paths with a rule of their own (`except`, `central`), compared so that no spelling slips in or out. */
 import { TenantryError } from '../core/errors.ts'
+import { decoded, pathOf } from '../resolve/request-path.ts'
 
 /** A set of paths, asked in the two directions in which a wrong answer can hurt. */
 export interface PathRules {
@@ -54,13 +55,6 @@ function invalidPattern(option: string, pattern: string): TenantryError {
   return new TenantryError('TNY002', { params: { reason } })
 }
 
-/** The path of a request target in origin form (`/a?b`) or absolute form (`http://host/a?b`). */
-function pathOf(target: string): string {
-  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
-  const end = path.indexOf('?')
-  return end === -1 ? path : path.slice(0, end)
-}
-
 function fold(path: string): string {
   const lower = path.toLowerCase()
   return lower.length > 1 && lower.endsWith('/') ? lower.slice(0, -1) : lower
@@ -75,9 +69,4 @@ function plain(path: string): string {
     else if (segment !== '' && segment !== '.') segments.push(segment)
   }
   return `/${segments.join('/')}`
-}
-
-/** Byte by byte, as no text is so broken that this fails. */
-function decoded(path: string): string {
-  return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
