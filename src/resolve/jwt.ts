@@ -191,7 +191,7 @@ function readClaim({
   by = 'id',
 }: JwtChecks): (claims: TokenClaims) => TenantRef | undefined {
   if (!['id', 'key', 'name'].includes(by)) throw invalid(`by is ${JSON.stringify(by)}; it is id, key or name`)
-  const read = typeof claim === 'function' ? claim : (claims: TokenClaims) => own(claims, claim)
+  const read = typeof claim === 'function' ? claim : (claims: TokenClaims) => claims[claim]
   return (claims) => {
     const value = read(claims)
     if (value === null && typeof claim === 'function') return undefined
@@ -200,10 +200,6 @@ function readClaim({
     if (typeof text !== 'string') throw new TypeError('the claim of the tenant is missing, or no text')
     return requireRef(by === 'id' ? { id: text } : by === 'key' ? { key: text } : { name: text })
   }
-}
-
-function own(claims: TokenClaims, name: string): unknown {
-  return Object.hasOwn(claims, name) ? claims[name] : undefined
 }
 
 function frozen<T>(value: T): T {

@@ -15,8 +15,8 @@ type Reading = { readonly key: string; readonly routed: string } | { readonly re
 
 const PREFIX = /^(\/[\w~-]+)+$/
 
-/** What no plain path holds: escapes, parameters, and what makes a path shorter or begins something else. */
-const ODD = /[%\\;#\x00-\x20\x7f]|\/\/|\/\./
+/** What no plain path holds: another beginning, escapes, parameters, and what makes a path shorter or begins something else. */
+const ODD = /^[^/]|[%\\;#\x00-\x20\x7f]|\/\/|\/\./
 
 /** Escapes are taken off so often: behind a proxy that decodes stand a framework and a router that may do it too. */
 const MAX_DECODINGS = 3

@@ -52,6 +52,7 @@ describe('pathPrefix', () => {
   })
 
   test.each([
+    ['another beginning', ['t/acme', './t/acme', 'T/acme']],
     ['another slash', ['//t/acme', '/t//acme', '/t/acme//globex.example/x', '/t/acme/\\x', '///t/acme']],
     ['another case', ['/T/acme', '/t/ACME', '/t/Acme/x']],
     [
