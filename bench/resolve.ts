@@ -100,13 +100,15 @@ function admitter(tenancy: Tenancy, resolver: Resolver): Admit {
   return ({ target, rawHeaders }) => admit({ raw: {}, target, rawHeaders, remoteAddress: '203.0.113.9' })
 }
 
+/** Processor time of this process, threads that check signatures included: whoever else is on the machine does not count. */
 async function timed(admit: Admit, requests: readonly Request[], calls: number): Promise<number> {
-  const startedAt = performance.now()
+  const before = process.cpuUsage()
   for (let number = 0; number < calls; number += 1) {
     const tenant = await admit(requests[number % requests.length] as Request)
     if (tenant === undefined) throw new Error('a request was admitted for no tenant')
   }
-  return ((performance.now() - startedAt) * 1_000) / calls
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / calls
 }
 
 async function makeCases(tenants: readonly CatalogTenant[]): Promise<Case[]> {

@@ -54,7 +54,11 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
   }
 
   async function requireServed(request: R, refs: readonly TenantRef[]): Promise<Tenant> {
-    const tenants = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
+    const [first] = refs as readonly [TenantRef]
+    const tenants =
+      refs.length === 1
+        ? [await runtime.directory.find(first)]
+        : await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
     const tenant = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
     if (tenant?.status === 'active') return tenant
     if (tenant !== undefined && (await isMember(request, tenant))) {

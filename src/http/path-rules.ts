@@ -13,8 +13,11 @@ export interface PathRules {
 /** `//`, `\`, `.` and `..` segments, escapes of these, and broken escapes: what routers read differently. */
 const DEVIOUS = /\/\/|\\|#|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|25|00)|%(?![0-9a-f]{2})/i
 
+/** A path that everybody reads alike, as nearly all are: to take it apart costs more than everything else here. */
+const PLAIN = /^(\/[\w~-][\w.~-]*)+\/?$/
+
 /** A path as it stands in a request line: printable ASCII, here without `*` and `?`. */
-const PLAIN_PATH = /^\/[!-)+->@-~]*$/
+const PATTERN = /^\/[!-)+->@-~]*$/
 
 /**
  * Compiles paths: exact ones (`/healthz`), and `/webhooks/*` for `/webhooks` and everything below it. Like
@@ -25,7 +28,7 @@ const PLAIN_PATH = /^\/[!-)+->@-~]*$/
 export function pathRules(option: string, patterns: readonly string[] = []): PathRules {
   for (const pattern of patterns) {
     const stem = pattern.endsWith('/*') ? pattern.slice(0, -1) : pattern
-    if (!PLAIN_PATH.test(stem) || DEVIOUS.test(stem)) throw invalidPattern(option, pattern)
+    if (!PATTERN.test(stem) || DEVIOUS.test(stem)) throw invalidPattern(option, pattern)
   }
   if (patterns.length === 0) return { grants: () => false, resembles: () => false }
   const isListed = matcher(patterns)
@@ -36,7 +39,10 @@ export function pathRules(option: string, patterns: readonly string[] = []): Pat
       const path = pathOf(target)
       return path.startsWith('/') && !DEVIOUS.test(path) && isListed(path)
     },
-    resembles: (target) => isListedDecoded(plain(pathOf(target))),
+    resembles(target) {
+      const path = pathOf(target)
+      return isListedDecoded(PLAIN.test(path) ? path : plain(path))
+    },
   }
 }
 

@@ -51,14 +51,15 @@ export function requireCookieName(name: string): void {
 export function readCookie(request: ResolvableRequest, name: string): string | undefined {
   let found: string | undefined
   for (const line of request.header('cookie')) {
-    if (!line.includes(name)) continue
     for (const pair of line.split(';')) {
       const equals = pair.indexOf('=')
-      if (equals === -1 || trimmed(pair.slice(0, equals)) !== name) continue
+      // Most are others: nothing is cut out of them.
+      if (equals === -1 || !pair.includes(name)) continue
+      if (trimmed(pair.slice(0, equals)) !== name) continue
       if (found !== undefined) {
         throw new TenantryError('TNY102', { params: { reason: `it has more than one ${name} cookie` } })
       }
-      found = trimmed(pair.slice(equals + 1)).replace(/^"(.*)"$/s, '$1')
+      found = unquoted(trimmed(pair.slice(equals + 1)))
     }
   }
   return found
@@ -66,7 +67,18 @@ export function readCookie(request: ResolvableRequest, name: string): string | u
 
 /** Spaces and tabs only: what else JavaScript trims is part of the name for others. */
 function trimmed(text: string): string {
-  return text.replace(/^[ \t]+/, '').replace(/[ \t]+$/, '')
+  let [start, end] = [0, text.length]
+  while (start < end && isBlank(text[start])) start += 1
+  while (end > start && isBlank(text[end - 1])) end -= 1
+  return text.slice(start, end)
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t'
+}
+
+function unquoted(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
 }
 
 /** As it came where its escapes are broken: no signature fits it then. */

@@ -77,6 +77,7 @@ function hostOracle(wire: Wire): Verdict {
     // What a browser would put into Host, port aside: anything that URL has to repair is refused.
     const [, name = '', port = ''] = /^(.*?)(?::([0-9]{0,5}))?$/s.exec(text) ?? []
     if (text.startsWith('[')) return isIP(name.slice(1, -1)) === 6 && Number(port) < 65_536 ? '' : undefined
+    if (/[^!-~]/.test(name)) return undefined
     const url = URL.parse(`http://${name}/`)
     if (url === null || Number(port) > 65_535 || url.host !== name.toLowerCase()) return undefined
     const labels = url.hostname.replace(/\.$/, '').split('.')
@@ -124,7 +125,7 @@ function pathsOf(target: string): (string | undefined)[] {
   const bare = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
   const decode = (text: string): string => text.replaceAll(/%[0-9a-f]{2}/gi, unescape)
   const seen = new Set<string>()
-  let texts = [bare, bare.split('?')[0] ?? '']
+  let texts = [bare.split('?')[0] ?? '']
   for (let round = 0; round < 4; round += 1) {
     for (const text of texts) {
       for (const path of [text, text.replaceAll(/;[^/\\]*/g, '')]) {
