@@ -9,6 +9,7 @@ import { memory } from './memory.ts'
 import { models } from './models.ts'
 import { pgbouncer } from './pgbouncer.ts'
 import { query } from './query.ts'
+import { resolve } from './resolve.ts'
 import { sealed } from './sealed.ts'
 import { openWorld } from './support/bench-world.ts'
 import { machine, say, showTable } from './support/report.ts'
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   models,
   sealed,
   guard,
+  resolve,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

@@ -208,6 +208,26 @@ export const ERRORS = {
     message: 'The client left before its request was answered.',
     hint: 'Nothing failed; nobody reads an answer. Leave abortOnDisconnect off where the work must go on.',
   },
+  TNY113: {
+    status: 401,
+    message: 'The token or API key is not valid.',
+    hint: 'The cause says why: expired, revoked, not signed by the configured keys, or made for something else.',
+  },
+  TNY114: {
+    status: 401,
+    message: 'This request needs a token or an API key.',
+    hint: 'Send one in `Authorization: Bearer …`, or wherever the resolver reads it.',
+  },
+  TNY115: {
+    status: 403,
+    message: 'The token or API key does not have the scope "{scope}".',
+    hint: 'Use one that has it.',
+  },
+  TNY116: {
+    status: 503,
+    message: 'The keys that tokens are verified with cannot be fetched from {url}: {reason}.',
+    hint: 'Check the address and the way to it; tokens are verified again once the keys are there.',
+  },
 
   TNY201: {
     status: 500,

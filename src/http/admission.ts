@@ -54,7 +54,11 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
   }
 
   async function requireServed(request: R, refs: readonly TenantRef[]): Promise<Tenant> {
-    const tenants = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
+    const [first] = refs as readonly [TenantRef]
+    const tenants =
+      refs.length === 1
+        ? [await runtime.directory.find(first)]
+        : await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
     const tenant = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
     if (tenant?.status === 'active') return tenant
     if (tenant !== undefined && (await isMember(request, tenant))) {
@@ -68,17 +72,21 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
 
   return async (parts) => {
     if (runtime.closing) throw new TenantryError('TNY106')
-    if (except.grants(parts.target)) return undefined
+    // What routers see; where the path names a tenant it is shorter, and no address of the service's own.
+    const routed = options.resolve.rewrite?.(parts.target) ?? parts.target
+    const isPlain = routed === parts.target
+    if (isPlain && except.grants(parts.target)) return undefined
 
     const resolution = await options.resolve(resolvableRequest(parts, isTrusted))
     if (resolution === 'foreign') throw new TenantryError('TNY101')
     if (resolution === 'central' || resolution === 'none') {
-      if (central.grants(parts.target)) return undefined
+      if (isPlain && central.grants(parts.target)) return undefined
       throw new TenantryError('TNY101')
     }
 
     const refs = distinctRefs([resolution].flat()).map(requireRef)
-    if (refs.length === 0 || central.resembles(parts.target)) throw new TenantryError('TNY101')
+    const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
+    if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
     return requireServed(parts.raw, refs)
   }
 }

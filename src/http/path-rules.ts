@@ -1,5 +1,6 @@
 /** Paths with a rule of their own (`except`, `central`), compared so that no spelling slips in or out. */
 import { TenantryError } from '../core/errors.ts'
+import { decoded, pathOf } from '../resolve/request-path.ts'
 
 /** A set of paths, asked in the two directions in which a wrong answer can hurt. */
 export interface PathRules {
@@ -12,8 +13,11 @@ export interface PathRules {
 /** `//`, `\`, `.` and `..` segments, escapes of these, and broken escapes: what routers read differently. */
 const DEVIOUS = /\/\/|\\|#|\/\.{1,2}(?:\/|$)|%(?:2e|2f|5c|25|00)|%(?![0-9a-f]{2})/i
 
+/** A path that everybody reads alike, as nearly all are: to take it apart costs more than everything else here. */
+const PLAIN = /^(\/[\w~-][\w.~-]*)+\/?$/
+
 /** A path as it stands in a request line: printable ASCII, here without `*` and `?`. */
-const PLAIN_PATH = /^\/[!-)+->@-~]*$/
+const PATTERN = /^\/[!-)+->@-~]*$/
 
 /**
  * Compiles paths: exact ones (`/healthz`), and `/webhooks/*` for `/webhooks` and everything below it. Like
@@ -24,7 +28,7 @@ const PLAIN_PATH = /^\/[!-)+->@-~]*$/
 export function pathRules(option: string, patterns: readonly string[] = []): PathRules {
   for (const pattern of patterns) {
     const stem = pattern.endsWith('/*') ? pattern.slice(0, -1) : pattern
-    if (!PLAIN_PATH.test(stem) || DEVIOUS.test(stem)) throw invalidPattern(option, pattern)
+    if (!PATTERN.test(stem) || DEVIOUS.test(stem)) throw invalidPattern(option, pattern)
   }
   if (patterns.length === 0) return { grants: () => false, resembles: () => false }
   const isListed = matcher(patterns)
@@ -35,7 +39,10 @@ export function pathRules(option: string, patterns: readonly string[] = []): Pat
       const path = pathOf(target)
       return path.startsWith('/') && !DEVIOUS.test(path) && isListed(path)
     },
-    resembles: (target) => isListedDecoded(plain(pathOf(target))),
+    resembles(target) {
+      const path = pathOf(target)
+      return isListedDecoded(PLAIN.test(path) ? path : plain(path))
+    },
   }
 }
 
@@ -54,13 +61,6 @@ function invalidPattern(option: string, pattern: string): TenantryError {
   return new TenantryError('TNY002', { params: { reason } })
 }
 
-/** The path of a request target in origin form (`/a?b`) or absolute form (`http://host/a?b`). */
-function pathOf(target: string): string {
-  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
-  const end = path.indexOf('?')
-  return end === -1 ? path : path.slice(0, end)
-}
-
 function fold(path: string): string {
   const lower = path.toLowerCase()
   return lower.length > 1 && lower.endsWith('/') ? lower.slice(0, -1) : lower
@@ -75,9 +75,4 @@ function plain(path: string): string {
     else if (segment !== '' && segment !== '.') segments.push(segment)
   }
   return `/${segments.join('/')}`
-}
-
-/** Byte by byte, as no text is so broken that this fails. */
-function decoded(path: string): string {
-  return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }

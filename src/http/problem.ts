@@ -19,9 +19,19 @@ const FOR_CLIENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TNY104',
   'TNY105',
   'TNY106',
+  'TNY113',
+  'TNY114',
+  'TNY115',
   'TNY301',
   'TNY308',
 ])
+
+/** What to log in with, and why it failed (RFC 6750, section 3). */
+const CHALLENGES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  TNY113: 'Bearer error="invalid_token"',
+  TNY114: 'Bearer',
+  TNY115: 'Bearer error="insufficient_scope"',
+}
 
 /** Errors are wrapped by ORMs; deeper than this lies nothing that we raised. */
 const MAX_CAUSES = 5
@@ -46,7 +56,9 @@ function tenantryProblem(error: TenantryError): Problem {
     ...(coded && { type: `urn:tenantry:${error.code}`, code: error.code }),
     ...(forClients && { detail: error.message }),
   }
+  const challenge = CHALLENGES[error.code]
   return problem(error.status, members, {
+    ...(challenge !== undefined && { 'www-authenticate': challenge }),
     ...(error.retryAfter !== undefined && { 'retry-after': String(Math.ceil(error.retryAfter)) }),
     ...(error.code === 'TNY106' && { connection: 'close' }),
   })

@@ -15,7 +15,7 @@ const MAX_LENGTH = 253 + 1 + 6
 
 const BRACKETED = /^\[([0-9a-fA-F:.]+)\](?::(\d{0,5}))?$/
 const NAMED = /^([0-9a-zA-Z_.-]+?)\.?(?::(\d{0,5}))?$/
-const LABEL = /^[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?$/
+const LABELS = /^[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?(\.[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?)*$/
 /** Browsers read a last label like this as an IPv4 address in disguise (WHATWG URL, "ends in a number"). */
 const NUMBER = /^(\d+|0x[0-9a-f]*)$/
 
@@ -41,15 +41,21 @@ export function canonicalHost(text: string): CanonicalHost {
   if (text.length > MAX_LENGTH) refuse('its host is too long')
   if (text.startsWith('[')) return ipv6Host(text)
 
+  // Most come without a port, in lower case: nothing is taken off.
+  const name = LABELS.test(text) ? text : bareName(text)
+  if (name.length > 253) refuse('its host is not a host name')
+  if (!NUMBER.test(name.slice(name.lastIndexOf('.') + 1))) return { name, isAddress: false }
+  if (!isIPv4(name)) refuse('its host is neither a name nor an IPv4 address')
+  return { name, isAddress: true }
+}
+
+function bareName(text: string): string {
   const match = NAMED.exec(text)
   if (match === null) refuse('its host holds characters that no host name has')
   checkPort(match[2])
   const name = (match[1] as string).toLowerCase()
-  if (isIPv4(name)) return { name, isAddress: true }
-  const labels = name.split('.')
-  if (name.length > 253 || !labels.every((label) => LABEL.test(label))) refuse('its host is not a host name')
-  if (NUMBER.test(labels.at(-1) as string)) refuse('its host is neither a name nor an IPv4 address')
-  return { name, isAddress: false }
+  if (!LABELS.test(name)) refuse('its host is not a host name')
+  return name
 }
 
 function ipv6Host(text: string): CanonicalHost {

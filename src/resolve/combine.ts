@@ -35,7 +35,7 @@ export function firstOf<R>(...resolvers: readonly Resolver<R>[]): Resolver<R> {
     }
     return silence
   }
-  return (request) => ask(request, 0, 'none')
+  return withRewrites((request) => ask(request, 0, 'none'), resolvers)
 }
 
 function louder(one: Silence, other: Silence): Silence {
@@ -51,12 +51,21 @@ function louder(one: Silence, other: Silence): Silence {
  * allMustAgree(subdomain({ root: 'example.com' }), tenantOfToken) // a token works on its own tenant's host only
  */
 export function allMustAgree<R>(...resolvers: readonly Resolver<R>[]): Resolver<R> {
-  return (request) => {
+  return withRewrites((request) => {
     const answers = resolvers.map((resolve) => attempt(resolve, request))
     return answers.some((answer) => answer instanceof Promise)
       ? Promise.all(answers.map((answer) => Promise.resolve(answer))).then(agree)
       : agree(answers as Resolution[])
-  }
+  }, resolvers)
+}
+
+/** A part of the path that names a tenant is no route, whichever resolver decides in the end. */
+function withRewrites<R>(resolve: Resolver<R>, parts: readonly Resolver<R>[]): Resolver<R> {
+  const rewrites = parts.flatMap(({ rewrite }) => rewrite ?? [])
+  if (rewrites.length === 0) return resolve
+  return Object.assign(resolve, {
+    rewrite: (target: string) => rewrites.reduce((text, rewrite) => rewrite(text), target),
+  })
 }
 
 /** A resolver that throws must not leave the promise of an earlier one behind, whose rejection nobody would hear. */

@@ -1,9 +1,7 @@
 /** Tenants by request header, for services behind a gateway that sets it and for tests. */
 import { TenantryError } from '../core/errors.ts'
 import type { Resolver } from './resolver.ts'
-import { requireRef } from './resolver.ts'
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+import { keyOrId } from './resolver.ts'
 
 /**
  * Takes a header's value as the tenant's key or, where it is a uuid, as its id. Whoever can send the header chooses
@@ -20,6 +18,6 @@ export function header(name: string): Resolver {
     if (others.length > 0) {
       throw new TenantryError('TNY102', { params: { reason: `it has more than one ${name} header` } })
     }
-    return UUID.test(value) ? { id: value.toLowerCase() } : requireRef({ key: value })
+    return keyOrId(value)
   }
 }

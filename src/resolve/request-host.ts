@@ -32,7 +32,7 @@ export function requestHost(claims: HostClaims): CanonicalHost {
   const host = canonicalHost(first)
 
   // A server may follow either (RFC 9112, section 3.2.2), so that two differing ones reach two tenants somewhere.
-  const authority = ABSOLUTE.exec(claims.target)?.[1]
+  const authority = claims.target.startsWith('/') ? undefined : ABSOLUTE.exec(claims.target)?.[1]
   if (authority !== undefined && canonicalHost(authority).name !== host.name) {
     refuse('its target and its Host header differ')
   }

@@ -55,8 +55,16 @@ function idProblem(id: unknown): string | undefined {
   return typeof id === 'string' && ID.test(id) ? undefined : 'the id is not valid'
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** A text that people or gateways write: the tenant's id where it is a uuid, else its key. @throws TNY102 */
+export function keyOrId(text: string): TenantRef {
+  return UUID.test(text) ? { id: text.toLowerCase() } : requireRef({ key: text })
+}
+
 /** Two refs of one text name one tenant; other pairs may still do so (a key and its alias, a key and an id). */
 export function distinctRefs(refs: readonly TenantRef[]): readonly TenantRef[] {
+  if (refs.length < 2) return refs
   const byText = new Map(refs.map((ref) => [JSON.stringify(ref), ref]))
   return [...byText.values()]
 }

@@ -6,19 +6,13 @@ import { header } from '../../src/resolve/header.ts'
 import type { Resolver } from '../../src/resolve/resolver.ts'
 import { requireRef } from '../../src/resolve/resolver.ts'
 import { subdomain } from '../../src/resolve/subdomain.ts'
-import { sampleRequest } from './sample-request.ts'
+import { outcomeOf, sampleRequest } from './sample-request.ts'
 
 const ID = '0190f5a2-7c1b-7d3e-8a4f-5b6c7d8e9f00'
 
-/** What a resolver says of these header lines: its resolution, or the code of its refusal. */
-async function outcome(resolve: Resolver, ...rawHeaders: string[]): Promise<unknown> {
-  try {
-    return await resolve(sampleRequest(rawHeaders))
-  } catch (error) {
-    if (error instanceof TenantryError) return error.code
-    throw error
-  }
-}
+/** What a resolver says of these header lines. */
+const outcome = (resolve: Resolver, ...rawHeaders: string[]): Promise<unknown> =>
+  outcomeOf(resolve, sampleRequest(rawHeaders))
 
 describe('subdomain', () => {
   const resolve = subdomain({ root: 'example.com' })
