@@ -208,6 +208,11 @@ export const ERRORS = {
     message: 'The client left before its request was answered.',
     hint: 'Nothing failed; nobody reads an answer. Leave abortOnDisconnect off where the work must go on.',
   },
+  TNY108: {
+    status: 503,
+    message: 'The tenant "{tenant}" is being moved, and {reason}.',
+    hint: 'Try again in a moment; `tenantry tenants show {tenant}` tells its status. Calls wait for `movingTimeoutMs`.',
+  },
 
   TNY201: {
     status: 500,

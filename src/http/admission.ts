@@ -29,9 +29,10 @@ export interface AdmissionOptions<R> {
 
 /**
  * The tenant to serve a request for, or `undefined` where it is served without one.
- * @throws TNY101 to TNY104, TNY106; TNY202 where the catalog cannot be asked
+ * @param signal ends the wait for a tenant that is being moved.
+ * @throws TNY101 to TNY104, TNY106; TNY108 where a move takes too long; TNY202 where the catalog cannot be asked
  */
-export type Admit<R> = (parts: RequestParts<R>) => Promise<Tenant | undefined>
+export type Admit<R> = (parts: RequestParts<R>, signal?: AbortSignal) => Promise<Tenant | undefined>
 
 /**
  * Builds the decision that every adapter makes.
@@ -53,9 +54,15 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     }
   }
 
-  async function requireServed(request: R, refs: readonly TenantRef[]): Promise<Tenant> {
+  async function requireServed(
+    request: R,
+    refs: readonly TenantRef[],
+    signal?: AbortSignal,
+  ): Promise<Tenant> {
     const tenants = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
-    const tenant = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    const met = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
+    const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
     if (tenant?.status === 'active') return tenant
     if (tenant !== undefined && (await isMember(request, tenant))) {
       throw new TenantryError('TNY103', {
@@ -66,7 +73,7 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     throw new TenantryError(refs.length > 1 ? 'TNY104' : 'TNY101')
   }
 
-  return async (parts) => {
+  return async (parts, signal) => {
     if (runtime.closing) throw new TenantryError('TNY106')
     if (except.grants(parts.target)) return undefined
 
@@ -79,6 +86,6 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
 
     const refs = distinctRefs([resolution].flat()).map(requireRef)
     if (refs.length === 0 || central.resembles(parts.target)) throw new TenantryError('TNY101')
-    return requireServed(parts.raw, refs)
+    return requireServed(parts.raw, refs, signal)
   }
 }

@@ -1,0 +1,88 @@
+/** What adapters on Node's servers share: a request's parts as they came on the wire, its signal, its failure's answer. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { TenantryError } from '../core/errors.ts'
+import type { RequestParts } from '../resolve/resolvable-request.ts'
+import { STALE_HEADERS } from './failures.ts'
+import type { Outcome } from './failures.ts'
+import type { Problem } from './problem.ts'
+
+/** A request of `node:http` or `node:http2`. */
+export type NodeRequest = IncomingMessage | Http2ServerRequest
+/** Its response. */
+export type NodeResponse = ServerResponse | Http2ServerResponse
+
+/** Where the target stays that came on the wire, while `url` and `originalUrl` are rewritten by whoever likes to. */
+const TARGET = Symbol('tenantry.target')
+
+interface WithTarget {
+  [TARGET]?: string
+  originalUrl?: string
+}
+
+/** Keeps the target before anything rewrites it. */
+export function keepTarget(request: NodeRequest): string {
+  const target = wireTarget(request)
+  ;(request as WithTarget)[TARGET] = target
+  return target
+}
+
+/** The target as it came, as far as it was kept. */
+function wireTarget(request: NodeRequest): string {
+  const { [TARGET]: kept, originalUrl } = request as WithTarget
+  return kept ?? originalUrl ?? request.url ?? '/'
+}
+
+/** Whether `keepTarget` saw this request. */
+export function isTargetKept(request: NodeRequest): boolean {
+  return (request as WithTarget)[TARGET] !== undefined
+}
+
+/** What admission looks at. */
+export function nodeParts<R>(raw: R, request: NodeRequest): RequestParts<R> {
+  return {
+    raw,
+    target: wireTarget(request),
+    rawHeaders: request.rawHeaders,
+    remoteAddress: request.socket.remoteAddress,
+  }
+}
+
+/** For the context of one request. Its reason is TNY107; it listens until the response is closed, however it ends. */
+export function requestSignal(response: NodeResponse): AbortSignal {
+  const controller = new AbortController()
+  // HTTP/2's response has none of the properties that tell; its stream has.
+  const { destroyed } = 'stream' in response ? response.stream : response
+  const isFinished = (): boolean =>
+    'stream' in response ? response.stream.writableFinished : response.writableFinished
+  const onClose = (): void => {
+    if (!isFinished()) controller.abort(new TenantryError('TNY107'))
+  }
+  // Gone before anybody listened: nothing will tell it a second time.
+  if (destroyed) onClose()
+  else response.once('close', onClose)
+  return controller.signal
+}
+
+/** HTTP/2 has no `connection`, and ends its connections by itself. */
+export function problemHeaders({ headers }: Problem, httpVersionMajor: number): Record<string, string> {
+  const { connection, ...others } = headers
+  return httpVersionMajor === 1 && connection !== undefined ? { ...others, connection } : others
+}
+
+/** Carries out what was decided about a failure. */
+export function settleOnNode(outcome: Outcome, response: NodeResponse): void {
+  if (outcome === 'nothing') return
+  if (outcome === 'break') {
+    // HTTP/2: this answer alone, the connection has others.
+    if ('stream' in response) response.stream.destroy()
+    else (response.req.socket ?? response).destroy()
+    return
+  }
+  for (const name of STALE_HEADERS) response.removeHeader(name)
+  for (const [name, value] of Object.entries(problemHeaders(outcome, response.req.httpVersionMajor))) {
+    response.setHeader(name, value)
+  }
+  response.statusCode = outcome.status
+  response.end(outcome.body)
+}
