@@ -1,26 +1,18 @@
 /** The face for Fastify 5: a plugin that finds the tenant, one that answers errors, and what the server needs to rewrite. */
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { TenantryError } from '../core/errors.ts'
+import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import type { TenantRuntime } from '../core/runtime.ts'
 import type { Tenant } from '../core/tenant.ts'
-import type { Resolver } from '../resolve/resolver.ts'
-import { createFailures, noRoute, STALE_HEADERS } from './failures.ts'
-import type { Outcome, ProblemOptions } from './failures.ts'
-import {
-  isTargetKept,
-  keepTarget,
-  nodeParts,
-  problemHeaders,
-  requestSignal,
-  settleOnNode,
-} from './node-exchange.ts'
-import type { NodeRequest } from './node-exchange.ts'
+import { createFailures, noRoute } from './failures.ts'
+import type { ProblemOptions } from './failures.ts'
+import { settleOnReply } from './fastify-reply.ts'
+import { isTargetKept, nodeParts, requestSignal, untoldOfRewriting } from './node-exchange.ts'
 import { createTenantGate } from './tenant-gate.ts'
 import type { TenantOptions } from './tenant-gate.ts'
 
 export { drainOnSignal } from './drain.ts'
 export type { Drain, DrainOptions } from './drain.ts'
 export type { ProblemOptions } from './failures.ts'
+export { tenantRewriteUrl } from './node-exchange.ts'
 export type { TenantOptions } from './tenant-gate.ts'
 
 declare module 'fastify' {
@@ -56,7 +48,7 @@ export function tenantPlugin(tenancy: TenantRuntime, options: TenantOptions<Fast
     // By callback, not as a promise: what Fastify does next must happen inside of run().
     app.addHook('onRequest', (request, reply, done) => {
       if (rewrites && !isTargetKept(request.raw)) {
-        done(new TenantryError('TNY002', { params: { reason: NO_REWRITE } }))
+        done(untoldOfRewriting())
         return
       }
       gate(nodeParts(request, request.raw), () => requestSignal(reply.raw)).then((admitted) => {
@@ -66,23 +58,6 @@ export function tenantPlugin(tenancy: TenantRuntime, options: TenantOptions<Fast
       }, done)
     })
   })
-}
-
-const NO_REWRITE =
-  'the resolver takes a part of the path away, which Fastify must know: fastify({ rewriteUrl: tenantRewriteUrl(resolve) })'
-
-/**
- * What a resolver with the tenant in the path needs, since Fastify chooses the route before any plugin runs: routers see
- * `/orders` where the client asked for `/t/acme/orders`. `request.originalUrl` stays what the client sent.
- *
- * @example
- * const app = fastify({ rewriteUrl: tenantRewriteUrl(resolve) })
- */
-export function tenantRewriteUrl(resolve: Resolver<never>): (request: NodeRequest) => string {
-  return (request) => {
-    const target = keepTarget(request)
-    return resolve.rewrite?.(target) ?? target
-  }
 }
 
 /**
@@ -96,10 +71,10 @@ export function problemPlugin(options: ProblemOptions<FastifyRequest> = {}): Ten
   const decide = createFailures(options)
 
   return forAllRoutes('tenantry-problems', (app) => {
-    app.setNotFoundHandler((_request, reply) => settle(noRoute(), reply))
+    app.setNotFoundHandler((_request, reply) => settleOnReply(noRoute(), reply))
     app.setErrorHandler((error, request, reply) => {
       const { tenantId } = request
-      settle(decide(exposed(error), { request, tenantId, begun: reply.raw.headersSent }), reply)
+      settleOnReply(decide(exposed(error), { request, tenantId, begun: reply.raw.headersSent }), reply)
     })
   })
 }
@@ -120,16 +95,4 @@ function forAllRoutes(name: string, register: (app: FastifyInstance) => void): T
 function exposed(error: unknown): unknown {
   const { code, statusCode = 500, message } = error as Partial<FastifyError>
   return statusCode < 500 && code?.startsWith('FST_') === true ? { statusCode, message, expose: true } : error
-}
-
-function settle(outcome: Outcome, reply: FastifyReply): void {
-  if (typeof outcome === 'string') {
-    reply.hijack()
-    settleOnNode(outcome, reply.raw)
-    return
-  }
-  for (const name of STALE_HEADERS) reply.removeHeader(name)
-  const headers = problemHeaders(outcome, reply.request.raw.httpVersionMajor)
-  // As bytes: to a text Fastify would add a charset, which JSON does not have.
-  void reply.code(outcome.status).headers(headers).send(Buffer.from(outcome.body))
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { TenantryError } from '../core/errors.ts'
 import type { RequestParts } from '../resolve/resolvable-request.ts'
+import type { Resolver } from '../resolve/resolver.ts'
 import { STALE_HEADERS } from './failures.ts'
 import type { Outcome } from './failures.ts'
 import type { Problem } from './problem.ts'
@@ -36,6 +37,27 @@ function wireTarget(request: NodeRequest): string {
 /** Whether `keepTarget` saw this request. */
 export function isTargetKept(request: NodeRequest): boolean {
   return (request as WithTarget)[TARGET] !== undefined
+}
+
+/**
+ * What a resolver with the tenant in the path needs on Fastify, which chooses the route before any plugin runs: routers
+ * see `/orders` where the client asked for `/t/acme/orders`. `request.originalUrl` stays what the client sent.
+ *
+ * @example
+ * const app = fastify({ rewriteUrl: tenantRewriteUrl(resolve) })
+ */
+export function tenantRewriteUrl(resolve: Resolver<never>): (request: NodeRequest) => string {
+  return (request) => {
+    const target = keepTarget(request)
+    return resolve.rewrite?.(target) ?? target
+  }
+}
+
+/** For requests whose target nobody kept: their route was chosen by the wrong path. */
+export function untoldOfRewriting(): TenantryError {
+  const reason =
+    'the resolver takes a part of the path away, and Fastify was made without { rewriteUrl: tenantRewriteUrl(resolve) }'
+  return new TenantryError('TNY002', { params: { reason } })
 }
 
 /** What admission looks at. */

@@ -575,7 +575,8 @@ export function describeHttp(name: string, face: Face, limits: Limits = {}): voi
           { code: 'TNY301', detail: 'The key "acme" is taken.' },
         ])
         const missing = await get(port, 'acme.localhost', '/no-such-route')
-        expect([missing.status, missing.text]).toEqual([404, '{"title":"Not Found","status":404}'])
+        expect(JSON.parse(missing.text)).toMatchObject({ title: 'Not Found', status: 404 })
+        expect(missing.headers['content-type']).toBe('application/problem+json')
         expect(reported).toEqual([])
       })
 
