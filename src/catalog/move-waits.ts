@@ -13,11 +13,13 @@ export interface MoveWaitsOptions {
 /** Those who wait for one tenant. */
 interface Queue {
   waiting: number
-  /** Resolved, and replaced, with each change that is heard of it. */
+  /** Resolved, and replaced, whenever it is time to look again. */
   change: PromiseWithResolvers<void>
+  /** While the listener is away nothing is heard. All look at the same moment, and so ask the catalog once. */
+  readonly timer: NodeJS.Timeout
 }
 
-/** How often one looks again without having heard anything: while the listener is away nothing is heard. */
+/** How often those who wait look again without having heard anything. */
 const REREAD_MS = 1_000
 
 /** The waits of one process. */
@@ -42,10 +44,10 @@ export class MoveWaits {
   ): Promise<Tenant | undefined> {
     const { timeoutMs, maxPerTenant } = this.#options
     const deadline = performance.now() + timeoutMs
-    const queue = this.#queues.get(moving.id) ?? { waiting: 0, change: Promise.withResolvers() }
-    if (queue.waiting >= maxPerTenant) throw tooLong(moving, `${maxPerTenant} calls wait for it already`)
-    this.#queues.set(moving.id, queue)
-    queue.waiting += 1
+    if ((this.#queues.get(moving.id)?.waiting ?? 0) >= maxPerTenant) {
+      throw tooLong(moving, `${maxPerTenant} calls wait for it already`)
+    }
+    const queue = this.#join(moving.id)
     try {
       for (;;) {
         // Before it reads: a change in between must not be missed.
@@ -55,12 +57,26 @@ export class MoveWaits {
         if (tenant?.status !== 'moving') return tenant
         const left = deadline - performance.now()
         if (left <= 0) throw tooLong(moving, `it is not over after ${timeoutMs} ms`)
-        await changeOrPause(change, Math.min(left, REREAD_MS), signal)
+        await changeOrPause(change, left, signal)
       }
     } finally {
       queue.waiting -= 1
-      if (queue.waiting === 0) this.#queues.delete(moving.id)
+      if (queue.waiting === 0) {
+        clearInterval(queue.timer)
+        this.#queues.delete(moving.id)
+      }
     }
+  }
+
+  #join(tenantId: string): Queue {
+    const queue = this.#queues.get(tenantId) ?? {
+      waiting: 0,
+      change: Promise.withResolvers<void>(),
+      timer: setInterval(() => this.wake(tenantId), REREAD_MS),
+    }
+    this.#queues.set(tenantId, queue)
+    queue.waiting += 1
+    return queue
   }
 
   /** A tenant changed; without an id, any of them may have. */
