@@ -1,5 +1,6 @@
 /** What adapters on Node's servers share: a request's parts as they came on the wire, its signal, its failure's answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants } from 'node:http2'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { TenantryError } from '../core/errors.ts'
 import type { RequestParts } from '../resolve/resolvable-request.ts'
@@ -73,17 +74,21 @@ export function nodeParts<R>(raw: R, request: NodeRequest): RequestParts<R> {
 /** For the context of one request. Its reason is TNY107; it listens until the response is closed, however it ends. */
 export function requestSignal(response: NodeResponse): AbortSignal {
   const controller = new AbortController()
-  // HTTP/2's response has none of the properties that tell; its stream has.
   const { destroyed } = 'stream' in response ? response.stream : response
-  const isFinished = (): boolean =>
-    'stream' in response ? response.stream.writableFinished : response.writableFinished
   const onClose = (): void => {
-    if (!isFinished()) controller.abort(new TenantryError('TNY107'))
+    if (!isFinished(response)) controller.abort(new TenantryError('TNY107'))
   }
   // Gone before anybody listened: nothing will tell it a second time.
   if (destroyed) onClose()
   else response.once('close', onClose)
   return controller.signal
+}
+
+/** A stream of HTTP/2 that its client resets counts as finished with Node; only its code tells. */
+function isFinished(response: NodeResponse): boolean {
+  return 'stream' in response
+    ? response.writableEnded && response.stream.rstCode === constants.NGHTTP2_NO_ERROR
+    : response.writableFinished
 }
 
 /** HTTP/2 has no `connection`, and ends its connections by itself. */

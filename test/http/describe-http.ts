@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { createHash } from 'node:crypto'
 import { Agent, request } from 'node:http'
-import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TenantryError } from '../../src/core/errors.ts'
@@ -400,6 +400,15 @@ export function describeHttp(name: string, face: Face, limits: Limits = {}): voi
         expect(reported).toEqual([])
       })
 
+      test('after an answer nothing is aborted, also where the connection is kept alive', async () => {
+        await start({ options: { abortOnDisconnect: true } })
+        const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+        for (let turn = 0; turn < 3; turn += 1) await throughAgent(agent, port, 'acme.localhost', '/signal')
+        agent.destroy()
+        await sleep(20)
+        expect(seen.signals.map((signal) => signal?.aborted)).toEqual([false, false, false])
+      })
+
       test('it no longer waits for a move then', async () => {
         await start({ options: { abortOnDisconnect: true }, moves: { timeoutMs: 10_000, maxPerTenant: 1 } })
         await leave('nomad.localhost', '/me', () => tenancy.asked.length >= 2)
@@ -491,19 +500,6 @@ export function describeHttp(name: string, face: Face, limits: Limits = {}): voi
         )
         expect(acme).toContain('id-of-acme')
         expect(globex).toBe(acme?.replace('id-of-acme', 'id-of-globex'))
-      })
-
-      test('A1: the resolver runs without a context, whatever is around it', async () => {
-        const around: unknown[] = []
-        const resolve: Resolver = (it) => {
-          around.push(tenancy.context.find())
-          return subdomain({ root: 'localhost' })(it)
-        }
-        await start({ options: { resolve } })
-        const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-        for (const key of ['acme', 'globex', 'acme']) await throughAgent(agent, port, `${key}.localhost`)
-        agent.destroy()
-        expect(around).toEqual([undefined, undefined, undefined])
       })
 
       test('I2: a connection that is kept alive switches tenants with the host, a thousand times', async () => {
@@ -630,6 +626,21 @@ export function describeHttp(name: string, face: Face, limits: Limits = {}): voi
         }
       })
 
+      test('a stream that was answered is not aborted, one that its client resets is', async () => {
+        await start({ http2: true, options: { abortOnDisconnect: true } })
+        await streams([{ ':authority': 'acme.localhost', ':path': '/signal' }])
+        const session = connectHttp2(`http://127.0.0.1:${port}`)
+        const stream = session.request({ ':authority': 'acme.localhost', ':path': '/hang' })
+        stream.on('error', () => undefined)
+        await waitFor(() => seen.hanging === 1)
+        stream.close(constants.NGHTTP2_CANCEL)
+        await waitFor(() => seen.aborted.length === 1)
+        session.close()
+        expect(seen.aborted[0]).toMatchObject({ code: 'TNY107' })
+        expect(seen.signals.map((signal) => signal?.aborted)).toEqual([false])
+        expect(reported).toEqual([])
+      })
+
       test('I2: an authority and a Host that differ are refused; a closing service says so', async () => {
         await start({ http2: true })
         const twice = { ':authority': 'acme.localhost', host: 'globex.localhost' }
@@ -647,9 +658,10 @@ async function throughAgent(
   agent: Agent,
   port: number,
   host: string,
+  path = '/me',
 ): Promise<{ socket: unknown; text: string }> {
   return new Promise((resolve, reject) => {
-    const req = request({ port, host: '127.0.0.1', path: '/me', agent, headers: { host } })
+    const req = request({ port, host: '127.0.0.1', path, agent, headers: { host } })
     req.on('error', reject).on('response', (res) => {
       const { socket } = res
       let text = ''

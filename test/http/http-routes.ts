@@ -13,10 +13,12 @@ export interface Observed {
   readonly aborted: unknown[]
   /** How often `/hang` began. */
   hanging: number
+  /** Signals of requests to `/signal`. */
+  readonly signals: (AbortSignal | undefined)[]
 }
 
 export function observed(): Observed {
-  return { later: [], aborted: [], hanging: 0 }
+  return { later: [], aborted: [], hanging: 0, signals: [] }
 }
 
 /** Callbacks that are run by whoever comes by: here a timer that was there before any request. */
@@ -114,6 +116,10 @@ export function httpRoutes(tenancy: SampleTenancy, seen: Observed): Record<strin
     },
     async '/cache'() {
       return { json: { key: cacheKey(context.require().id, ['report', 1]) } }
+    },
+    async '/signal'() {
+      seen.signals.push(context.signal())
+      return { json: {} }
     },
     async '/hang'() {
       const signal = context.signal()

@@ -149,6 +149,29 @@ test('the end of a move is found without hearing of it, within a second or so', 
   expect(loads).toBeLessThan(5)
 })
 
+test('a change that is heard of is looked at without delay, and other tenants’ changes are not', async () => {
+  const moving = { ...(world.tenants['acme'] as Tenant), status: 'moving' as TenantStatus }
+  let loads = 0
+  let status: TenantStatus = 'moving'
+  const cache = new TenantCache({
+    async load() {
+      loads += 1
+      return Promise.resolve({ ...moving, status })
+    },
+    isCurrent: () => true,
+    max: 10,
+  })
+  const waiting = cache.settled({ id: moving.id })
+  await sleep(10)
+  cache.changed('somebody else')
+  await sleep(10)
+  expect(loads).toBe(1)
+  status = 'active'
+  cache.changed(moving.id)
+  // The next look without having heard would come after a second.
+  expect(await Promise.race([waiting, sleep(500)])).toMatchObject({ status: 'active' })
+})
+
 test('only so many wait for one tenant, and those who leave make room; other tenants have room of their own', async () => {
   const tenant = (id: string): Tenant => ({ ...(world.tenants['acme'] as Tenant), id, status: 'moving' })
   const cache = new TenantCache({
