@@ -71,6 +71,12 @@ export function noRoute(): Problem {
   return problemOf({ status: 404 })
 }
 
+/** HTTP/2 has no `connection`, and ends its connections by itself. */
+export function problemHeaders({ headers }: Problem, httpVersionMajor: number): Record<string, string> {
+  const { connection, ...others } = headers
+  return httpVersionMajor === 1 && connection !== undefined ? { ...others, connection } : others
+}
+
 /** Suspended or erased while it was being served: the answer is the one that the next request gets (I3). */
 function lostTenant(error: unknown, tenantId: string | undefined): boolean {
   return (

@@ -1,8 +1,8 @@
 /** How a failure is answered through Fastify's reply, so that hooks and headers of plugins such as CORS count. */
 import type { FastifyReply } from 'fastify'
-import { STALE_HEADERS } from './failures.ts'
+import { problemHeaders, STALE_HEADERS } from './failures.ts'
 import type { Outcome } from './failures.ts'
-import { problemHeaders, settleOnNode } from './node-exchange.ts'
+import { settleOnNode } from './node-exchange.ts'
 
 /** Carries out what was decided about a failure. */
 export function settleOnReply(outcome: Outcome, reply: FastifyReply): void {

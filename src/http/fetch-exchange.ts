@@ -1,8 +1,8 @@
 /** What adapters on the Fetch API share: a request's parts, its signal, its failure's answer. There is no socket. */
 import { TenantryError } from '../core/errors.ts'
 import type { RequestParts } from '../resolve/resolvable-request.ts'
+import { problemHeaders } from './failures.ts'
 import type { Outcome } from './failures.ts'
-import { problemHeaders } from './node-exchange.ts'
 
 /** What the Fetch API does not say of a request. */
 export interface FetchOptions<R> {

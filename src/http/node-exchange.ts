@@ -1,13 +1,11 @@
 /** What adapters on Node's servers share: a request's parts as they came on the wire, its signal, its failure's answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { constants } from 'node:http2'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { TenantryError } from '../core/errors.ts'
 import type { RequestParts } from '../resolve/resolvable-request.ts'
 import type { Resolver } from '../resolve/resolver.ts'
-import { STALE_HEADERS } from './failures.ts'
+import { problemHeaders, STALE_HEADERS } from './failures.ts'
 import type { Outcome } from './failures.ts'
-import type { Problem } from './problem.ts'
 
 /** A request of `node:http` or `node:http2`. */
 export type NodeRequest = IncomingMessage | Http2ServerRequest
@@ -84,17 +82,14 @@ export function requestSignal(response: NodeResponse): AbortSignal {
   return controller.signal
 }
 
+/** RFC 9113, section 7. */
+const NO_ERROR = 0
+
 /** A stream of HTTP/2 that its client resets counts as finished with Node; only its code tells. */
 function isFinished(response: NodeResponse): boolean {
   return 'stream' in response
-    ? response.writableEnded && response.stream.rstCode === constants.NGHTTP2_NO_ERROR
+    ? response.writableEnded && response.stream.rstCode === NO_ERROR
     : response.writableFinished
-}
-
-/** HTTP/2 has no `connection`, and ends its connections by itself. */
-export function problemHeaders({ headers }: Problem, httpVersionMajor: number): Record<string, string> {
-  const { connection, ...others } = headers
-  return httpVersionMajor === 1 && connection !== undefined ? { ...others, connection } : others
 }
 
 /** Carries out what was decided about a failure. */

@@ -46,6 +46,20 @@ test('what else the platform passes reaches the handler, and the request keeps i
   expect(await response.json()).toEqual([true, '/me', 'text', 'acme', '7'])
 })
 
+test('a body that fails tells its reader nothing, and the operator all', async () => {
+  const reported: unknown[] = []
+  const resolve = subdomain({ root: 'localhost' })
+  const handler = tenantFetch(tenancy, { resolve, onError: (error) => reported.push(error) }, () => {
+    const pull = (): never => {
+      throw new Error('the secret of globex')
+    }
+    return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }))
+  })
+  const response = await handler(new Request('http://acme.localhost/'))
+  await expect(response.text()).rejects.toThrow('The answer broke off.')
+  expect(reported).toEqual([expect.objectContaining({ message: 'the secret of globex' })])
+})
+
 test('answers without a body, and several cookies, pass as they are', async () => {
   const resolve = subdomain({ root: 'localhost' })
   const answers: Record<string, () => Response> = {

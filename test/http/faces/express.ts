@@ -22,7 +22,7 @@ function face(framework: Express): Face {
         const { tenant, tenantId, url } = req
         const visit = { tenant, tenantId, url, body: async () => req.body as unknown, upload: () => req }
         handle(visit).then((reply) => {
-          if ('json' in reply) res.set(reply.headers ?? {}).json(reply.json)
+          if ('json' in reply) res.json(reply.json)
           else pipeline(Readable.from(reply.stream), res, (error) => error && onError(error))
         }, next)
       })

@@ -28,8 +28,7 @@ export const fastifyFace: Face = async ({ tenancy, options, routes, onError, htt
           body: async () => request.body,
           upload: () => request.body as Readable,
         })
-        if ('stream' in answer) return reply.send(Readable.from(answer.stream))
-        return reply.headers(answer.headers ?? {}).send(answer.json)
+        return reply.send('json' in answer ? answer.json : Readable.from(answer.stream))
       })
     }
   })

@@ -25,7 +25,7 @@ export function fetchSite({
         body: () => (isJson ? request.json() : request.text()),
         upload: () => request.body as AsyncIterable<Uint8Array>,
       })
-      if ('json' in reply) return Response.json(reply.json, { headers: { ...reply.headers } })
+      if ('json' in reply) return Response.json(reply.json)
       return new Response(ReadableStream.from(bytes(reply.stream)))
     },
   )

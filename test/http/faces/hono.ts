@@ -25,7 +25,7 @@ export function honoApp({ tenancy, options, routes, onError }: Site): Hono<{ Var
         body: () => (isJson ? c.req.json() : c.req.text()),
         upload: () => c.req.raw.body as AsyncIterable<Uint8Array>,
       })
-      if ('json' in reply) return c.json(reply.json, 200, { ...reply.headers })
+      if ('json' in reply) return c.json(reply.json)
       const { readable, writable } = new TransformStream<string, string>()
       // By itself stream() would end an answer that fails as if it were whole.
       const written = pipeline(Readable.from(reply.stream), Writable.fromWeb(writable))

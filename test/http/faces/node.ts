@@ -30,7 +30,6 @@ export const nodeFace: Face = async ({ tenancy, options, routes, onError, http2 
         )
         return
       }
-      for (const [name, value] of Object.entries(reply.headers ?? {})) res.setHeader(name, value)
       res.setHeader('content-type', 'application/json')
       res.end(JSON.stringify(reply.json))
     },

@@ -19,7 +19,7 @@ export interface Visit {
 
 /** What a handler answers. */
 export type Reply =
-  | { readonly json: object; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly json: object }
   /** Written as it comes. */
   | { readonly stream: AsyncIterable<string> }
 
