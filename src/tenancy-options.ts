@@ -50,6 +50,11 @@ export interface TenancyOptions {
    * have room for this times `max`, for each process. Default: 128.
    */
   readonly maxMemoryMb?: number | undefined
+  /**
+   * How long a request or `run()` for a tenant that is being moved waits for the end of the move, before it fails with
+   * TNY108. 0 for not at all. Default: 10,000.
+   */
+  readonly movingTimeoutMs?: number | undefined
   /** How many names of tenants (also such as nobody has) are remembered. Default: 10,000. */
   readonly cacheSize?: number | undefined
 }
@@ -63,11 +68,14 @@ export interface Bounds {
   readonly idleTimeoutMs: number
   readonly maxAgeMs: number
   readonly maxMemoryMb: number
+  readonly movingTimeoutMs: number
   readonly cacheSize: number
 }
 
 /** setTimeout holds 31 bits; a longer time would fire at once. */
 const LARGEST = 2_147_483_647
+
+const MAY_BE_ZERO: ReadonlySet<string> = new Set(['statementTimeoutMs', 'movingTimeoutMs'])
 
 /** @throws TNY002 where a bound is not a whole number in its range. */
 export function readBounds(options: TenancyOptions): Bounds {
@@ -79,10 +87,11 @@ export function readBounds(options: TenancyOptions): Bounds {
     idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     maxAgeMs: options.maxAgeMs ?? 1_800_000,
     maxMemoryMb: options.maxMemoryMb ?? 128,
+    movingTimeoutMs: options.movingTimeoutMs ?? 10_000,
     cacheSize: options.cacheSize ?? 10_000,
   }
   for (const [name, value] of Object.entries(bounds)) {
-    const least = name === 'statementTimeoutMs' ? 0 : 1
+    const least = MAY_BE_ZERO.has(name) ? 0 : 1
     if (!Number.isInteger(value) || value < least || value > LARGEST) {
       const reason = `\`${name}\` is ${value}, not a whole number from ${least} to ${LARGEST}`
       throw new TenantryError('TNY002', { params: { reason } })

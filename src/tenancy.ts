@@ -61,8 +61,8 @@ export interface Tenancy extends TenantRuntime {
   /** Connects and checks that the login is safe; without it, the first statement does. @throws TNY005 to TNY007, TNY023, TNY202 */
   ready(): Promise<void>
   /**
-   * Runs `fn` for a tenant; `{ signal }` stops its statements.
-   * @throws TNY209 where the tenant does not exist, TNY211 where it is not active.
+   * Runs `fn` for a tenant; `{ signal }` stops its statements. While the tenant is being moved it waits first.
+   * @throws TNY209 where the tenant does not exist, TNY211 where it is not active, TNY108 where its move takes too long.
    */
   run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>, options?: RunOptions): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
@@ -166,6 +166,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     },
     isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
     max: bounds.cacheSize,
+    movingTimeoutMs: bounds.movingTimeoutMs,
   })
 
   let closing = false
@@ -240,7 +241,8 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
       return new GatewayPool(gateway, { current: () => principal, signal, central: CENTRAL })
     },
     async run(tenant, fn, runOptions) {
-      const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
+      const found = await directory.settled(refOf(tenant), runOptions?.signal ?? context.signal())
+      const served = requireServed(found, labelOf(tenant))
       return context.run(served, () => fn(served), runOptions)
     },
     bind: (fn) => context.bind(fn),
@@ -279,6 +281,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     },
     async close({ timeoutMs = 10_000 } = {}) {
       closing = true
+      directory.close()
       await Promise.all([pool.end(timeoutMs), listener.close()])
     },
   }

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import type { TenantDirectory, TenantRef } from '../core/runtime.ts'
 import type { Tenant } from '../core/tenant.ts'
+import { MoveWaits } from './move-waits.ts'
 
 /** What the cache stands on. */
 export interface TenantCacheOptions {
@@ -11,6 +12,10 @@ export interface TenantCacheOptions {
   isCurrent(): boolean
   /** Most entries; names that no tenant has take one each too, so that a flood of them stays bounded. */
   readonly max: number
+  /** How long `settled` waits for the end of a move, in milliseconds; 10,000 by default. */
+  readonly movingTimeoutMs?: number
+  /** Most calls that wait for one tenant's move at once; 1,000 by default. */
+  readonly maxMoveWaits?: number
 }
 
 /** What is remembered of a name: its tenant, or that there is none. */
@@ -22,6 +27,7 @@ interface Entry {
 export class TenantCache implements TenantDirectory {
   readonly #options: TenantCacheOptions
   readonly #entries: LRUCache<string, Entry>
+  readonly #moves: MoveWaits
   /** Look-ups under way, so that a hundred requests for one cold tenant ask once. */
   readonly #loading = new Map<string, Promise<Tenant | undefined>>()
   /** Counts changes heard; a look-up that began before one must not be remembered. */
@@ -30,6 +36,10 @@ export class TenantCache implements TenantDirectory {
   constructor(options: TenantCacheOptions) {
     this.#options = options
     this.#entries = new LRUCache({ max: options.max })
+    this.#moves = new MoveWaits({
+      timeoutMs: options.movingTimeoutMs ?? 10_000,
+      maxPerTenant: options.maxMoveWaits ?? 1_000,
+    })
   }
 
   /** From memory where it can be trusted, else from the catalog. @throws what `load` throws */
@@ -46,6 +56,13 @@ export class TenantCache implements TenantDirectory {
     return this.#load(ref)
   }
 
+  /** The same, once no move of the tenant is under way. @throws TNY108, TNY106, the signal's reason, what `load` throws */
+  async settled(ref: TenantRef, signal?: AbortSignal): Promise<Tenant | undefined> {
+    const tenant = await this.find(ref)
+    if (tenant?.status !== 'moving') return tenant
+    return this.#moves.settled(tenant, () => this.find({ id: tenant.id }), signal)
+  }
+
   /** From the catalog, whatever is remembered: for when the database has just refused what memory says. */
   refresh(ref: TenantRef): Promise<Tenant | undefined> {
     this.#generation += 1
@@ -60,6 +77,7 @@ export class TenantCache implements TenantDirectory {
     for (const [name, { tenant }] of this.#entries.entries()) {
       if (tenant === undefined || tenant.id === tenantId) this.#entries.delete(name)
     }
+    this.#moves.wake(tenantId)
   }
 
   /** Forgets everything: changes may have been missed. */
@@ -67,6 +85,12 @@ export class TenantCache implements TenantDirectory {
     this.#generation += 1
     this.#loading.clear()
     this.#entries.clear()
+    this.#moves.wake()
+  }
+
+  /** Nobody waits for the end of a move any longer. */
+  close(): void {
+    this.#moves.close()
   }
 
   #load(ref: TenantRef): Promise<Tenant | undefined> {

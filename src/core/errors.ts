@@ -208,6 +208,11 @@ export const ERRORS = {
     message: 'The client left before its request was answered.',
     hint: 'Nothing failed; nobody reads an answer. Leave abortOnDisconnect off where the work must go on.',
   },
+  TNY108: {
+    status: 503,
+    message: 'The tenant "{tenant}" is being moved, and {reason}.',
+    hint: 'Try again in a moment; `tenantry tenants show {tenant}` tells its status. Calls wait for `movingTimeoutMs`.',
+  },
   TNY113: {
     status: 401,
     message: 'The token or API key is not valid.',
@@ -290,15 +295,15 @@ export const ERRORS = {
     message: 'The connection to the database was lost during a statement.',
     hint: 'The statement may or may not have run; later statements connect again by themselves.',
   },
-  TNY214: {
-    status: 503,
-    message: 'Too many statements wait for a connection: {waiting} of {max}.',
-    hint: 'Slow down and try again; raise `max` or `maxWaiting` if it happens often.',
-  },
   TNY213: {
     status: 500,
     message: 'The statement cannot be read as PostgreSQL: {reason}.',
     hint: 'Correct its syntax.',
+  },
+  TNY214: {
+    status: 503,
+    message: 'Too many statements wait for a connection: {waiting} of {max}.',
+    hint: 'Slow down and try again; raise `max` or `maxWaiting` if it happens often.',
   },
   TNY220: {
     status: 503,

@@ -17,6 +17,12 @@ export interface TenantDirectory {
    * @throws TNY202 where the catalog cannot be asked and memory cannot be trusted.
    */
   find(ref: TenantRef): Promise<Tenant | undefined>
+  /**
+   * The same, but never a tenant that is being moved: waits until the move is over, for a bounded time.
+   * @param signal ends the wait; its reason is thrown.
+   * @throws TNY108 where the move takes too long or too many wait for it, TNY106 where the tenancy closes meanwhile.
+   */
+  settled(ref: TenantRef, signal?: AbortSignal): Promise<Tenant | undefined>
 }
 
 /** A key that a program authenticates with, as far as the application may know it: never the secret. */

@@ -29,9 +29,10 @@ export interface AdmissionOptions<R> {
 
 /**
  * The tenant to serve a request for, or `undefined` where it is served without one.
- * @throws TNY101 to TNY104, TNY106; TNY202 where the catalog cannot be asked
+ * @param signal ends the wait for a tenant that is being moved.
+ * @throws TNY101 to TNY104, TNY106; TNY108 where a move takes too long; TNY202 where the catalog cannot be asked
  */
-export type Admit<R> = (parts: RequestParts<R>) => Promise<Tenant | undefined>
+export type Admit<R> = (parts: RequestParts<R>, signal?: AbortSignal) => Promise<Tenant | undefined>
 
 /**
  * Builds the decision that every adapter makes.
@@ -53,13 +54,19 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     }
   }
 
-  async function requireServed(request: R, refs: readonly TenantRef[]): Promise<Tenant> {
+  async function requireServed(
+    request: R,
+    refs: readonly TenantRef[],
+    signal?: AbortSignal,
+  ): Promise<Tenant> {
     const [first] = refs as readonly [TenantRef]
     const tenants =
       refs.length === 1
         ? [await runtime.directory.find(first)]
         : await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
-    const tenant = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    const met = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
+    const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
     if (tenant?.status === 'active') return tenant
     if (tenant !== undefined && (await isMember(request, tenant))) {
       throw new TenantryError('TNY103', {
@@ -70,7 +77,7 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     throw new TenantryError(refs.length > 1 ? 'TNY104' : 'TNY101')
   }
 
-  return async (parts) => {
+  return async (parts, signal) => {
     if (runtime.closing) throw new TenantryError('TNY106')
     // What routers see; where the path names a tenant it is shorter, and no address of the service's own.
     const routed = options.resolve.rewrite?.(parts.target) ?? parts.target
@@ -87,6 +94,6 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     const refs = distinctRefs([resolution].flat()).map(requireRef)
     const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
-    return requireServed(parts.raw, refs)
+    return requireServed(parts.raw, refs, signal)
   }
 }

@@ -37,11 +37,17 @@ export function tenantPrincipal(label: string, locate: Locate, bind: Bind, tenan
 
 /**
  * The tenant, if it takes statements.
- * @throws TNY209 where it does not exist, TNY211 where its status is another than active.
+ * @throws TNY209 where it does not exist, TNY108 while it is being moved, TNY211 where its status is another than active.
  */
 export function requireServed(tenant: Tenant | undefined, label: string, tenantId?: string): Tenant {
   if (tenant === undefined) {
     throw new TenantryError('TNY209', { params: { tenant: printable(label) }, tenantId })
+  }
+  if (tenant.status === 'moving') {
+    throw new TenantryError('TNY108', {
+      params: { tenant: tenant.key, reason: 'takes no statements meanwhile' },
+      tenantId: tenant.id,
+    })
   }
   if (tenant.status !== 'active') {
     throw new TenantryError('TNY211', {

@@ -4,7 +4,7 @@ import { Agent, type IncomingMessage, request, type Server, type ServerResponse 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { problemHandler, tenantMiddleware } from '../../src/http/express.ts'
-import { requestSignal } from '../../src/http/request-signal.ts'
+import { requestSignal } from '../../src/http/node-exchange.ts'
 import { subdomain, type Tenancy, TenantryError } from '../../src/index.ts'
 import { knexForTenants } from '../../src/orm/knex.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
