@@ -50,7 +50,10 @@ export interface TenancyOptions {
    * have room for this times `max`, for each process. Default: 128.
    */
   readonly maxMemoryMb?: number | undefined
-  /** How many names of tenants (also such as nobody has) are remembered. Default: 10,000. */
+  /**
+   * How many tenants are remembered; so many API keys as well, and of each so many names that nobody has, apart from them.
+   * Default: 10,000.
+   */
   readonly cacheSize?: number | undefined
 }
 
