@@ -131,7 +131,11 @@ describe('in a running process', () => {
     const { secret, key } = await world.plane.apiKeys.create('acme', { name: 'revoked' })
     const other = await world.plane.apiKeys.create('acme', { name: 'stays' })
     const tenancy = world.open()
+    await tenancy.ready()
+    await waitFor(async () => (await tenancy.health()).listening)
     expect([await isTaken(tenancy, secret), await isTaken(tenancy, other.secret)]).toEqual([true, true])
+    // In memory, or this would be a promise.
+    expect(tenancy.apiKeys.find(secret)).toMatchObject({ id: key.id })
     const { revokedAt } = await world.plane.apiKeys.revoke(key.id)
     expect(await waitFor(async () => !(await isTaken(tenancy, secret)))).toBeLessThan(ONE_SECOND)
     expect(await isTaken(tenancy, other.secret)).toBe(true)
