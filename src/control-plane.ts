@@ -1,5 +1,6 @@
 /** The composition root of the control plane: catalog, tenants' lives and migrations on the admin connection. */
 import { resolve } from 'node:path'
+import { prefixProblem } from './catalog/api-key-secret.ts'
 import { retireContextKeys, rotateContextKey } from './catalog/context-keys.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
 import { installCatalog } from './catalog/install-catalog.ts'
@@ -7,14 +8,18 @@ import { listUnfinished, type Operation } from './catalog/operations.ts'
 import { tenantHomes } from './catalog/tenant-store.ts'
 import type { ConnectionSpec, MigrationFolders, Seed } from './core/config.ts'
 import type { AdminDatabase } from './core/database.ts'
+import { TenantryError } from './core/errors.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
 import type { LintFinding } from './isolation/lint/finding.ts'
 import { lintDatabase, type LintOptions } from './isolation/lint/lint-database.ts'
 import { ensureGroups } from './isolation/logins.ts'
 import { createKeyring } from './isolation/master-key.ts'
+import { type ApiKeyAdministration, createApiKeyAdministration } from './lifecycle/api-keys.ts'
+import { createDomainAdministration, type DomainAdministration } from './lifecycle/domains.ts'
 import { createSecretAdministration, type SecretAdministration } from './lifecycle/rotate-secrets.ts'
 import { createTenantAdministration, type TenantAdministration } from './lifecycle/tenant-administration.ts'
 import { createMigrations, type Migrations } from './migrate/fleet.ts'
+import { canonicalHost } from './resolve/canonical-host.ts'
 
 export interface ControlPlaneOptions {
   /** The admin login, direct and not through a pooler; TENANTRY_ADMIN_URL by default. */
@@ -27,6 +32,10 @@ export interface ControlPlaneOptions {
   readonly runtimeLogin?: string
   /** As for `createTenancy`: needed to make sealed tenants. `TENANTRY_MASTER_KEY` by default. */
   readonly masterKey?: string | readonly string[] | undefined
+  /** Hosts of the service's own: no tenant can claim one as its domain, nor a host below one. None by default. */
+  readonly roots?: readonly string[]
+  /** What secrets of API keys begin with: a-z and 0-9, in words with _ between. `tny` by default. */
+  readonly apiKeyPrefix?: string
   /** Connections at most; each operation at work holds one. 4 by default. */
   readonly max?: number
 }
@@ -41,6 +50,10 @@ export interface ControlPlane {
     onProgress?: (done: number, total: number, name: string) => void,
   ): Promise<{ readonly applied: readonly string[] }>
   readonly tenants: TenantAdministration
+  /** Domains of tenants' own. */
+  readonly domains: DomainAdministration
+  /** Keys that tenants' programs authenticate with. */
+  readonly apiKeys: ApiKeyAdministration
   readonly migrate: Pick<Migrations, 'up' | 'status'>
   readonly secrets: SecretAdministration
   /** The key that tenants' contexts are proven with. */
@@ -112,6 +125,18 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       resume: async (tenant) => (await installed()).tenants.resume(tenant),
       delete: async (tenant, confirmation) => (await installed()).tenants.delete(tenant, confirmation),
     },
+    domains: {
+      add: async (tenant, domain) => (await installed()).domains.add(tenant, domain),
+      verify: async (target, how) => (await installed()).domains.verify(target, how),
+      list: async (tenant) => (await installed()).domains.list(tenant),
+      remove: async (tenant, domain) => (await installed()).domains.remove(tenant, domain),
+      recheck: async (how) => (await installed()).domains.recheck(how),
+    },
+    apiKeys: {
+      create: async (tenant, input) => (await installed()).apiKeys.create(tenant, input),
+      list: async (tenant) => (await installed()).apiKeys.list(tenant),
+      revoke: async (id) => (await installed()).apiKeys.revoke(id),
+    },
     migrate: {
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
       status: async () => (await installed()).migrations.status(),
@@ -138,6 +163,8 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
 interface Parts {
   readonly db: AdminDatabase
   readonly tenants: TenantAdministration
+  readonly domains: DomainAdministration
+  readonly apiKeys: ApiKeyAdministration
   readonly migrations: Migrations
   readonly secrets: SecretAdministration
 }
@@ -147,10 +174,31 @@ function composeParts(options: ControlPlaneOptions): Parts {
   const migrations = createMigrations({ db, homes: tenantHomes(db), folders: options.migrations })
   const seed = typeof options.seed === 'string' ? resolve(options.seed) : options.seed
   const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
+  const tenants = createTenantAdministration({ db, migrator: migrations, seed, keyring })
+  const { get } = tenants
   return {
     db,
     migrations,
-    tenants: createTenantAdministration({ db, migrator: migrations, seed, keyring }),
+    tenants,
+    domains: createDomainAdministration({ db, get, roots: (options.roots ?? []).map(ownHost) }),
+    apiKeys: createApiKeyAdministration({ db, get, prefix: keyPrefix(options.apiKeyPrefix ?? 'tny') }),
     secrets: createSecretAdministration(db, keyring),
   }
+}
+
+/** As `subdomain()` takes it, with or without a port. @throws TNY002 */
+function ownHost(root: string): string {
+  try {
+    return canonicalHost(root).name
+  } catch (cause) {
+    const reason = `\`roots\` holds ${JSON.stringify(root)}, which is not a host name`
+    throw new TenantryError('TNY002', { params: { reason }, cause })
+  }
+}
+
+/** @throws TNY002 */
+function keyPrefix(prefix: string): string {
+  const problem = prefixProblem(prefix)
+  if (problem === undefined) return prefix
+  throw new TenantryError('TNY002', { params: { reason: `\`apiKeyPrefix\` ${problem}` } })
 }

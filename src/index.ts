@@ -27,15 +27,26 @@ export type {
   TenantStatus,
   TenantTier,
 } from './core/tenant.ts'
+export type { ApiKeyRecord } from './catalog/api-key-store.ts'
+export { domainProblem } from './core/domain.ts'
 export type { TenantLimits } from './gateway/binding.ts'
 export type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 export type { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 export type { GatewayQuery, GatewayQueryConfig } from './gateway/pg-pool/query-arguments.ts'
 export type { IsolationLevel, TransactionOptions } from './gateway/pg-pool/transact.ts'
+export type { ApiKeyAdministration, CreateApiKey } from './lifecycle/api-keys.ts'
+export type {
+  DomainAdministration,
+  DomainToVerify,
+  TenantDomain,
+  VerifyOptions,
+} from './lifecycle/domains.ts'
+export type { RecheckOptions, RecheckReport } from './lifecycle/recheck-domains.ts'
 export type { SecretAdministration, SecretKey, SecretRotation } from './lifecycle/rotate-secrets.ts'
 export type { Enforcement } from './isolation/open-rights.ts'
 export type { LintFinding, LintSeverity } from './isolation/lint/finding.ts'
 export type { LintOptions } from './isolation/lint/lint-database.ts'
+export type { LookupTxt } from './lifecycle/txt-lookup.ts'
 export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
 export type { MigrationReport, MigrationStatus } from './migrate/migration-report.ts'
 export { apiKey } from './resolve/api-key.ts'
@@ -45,6 +56,9 @@ export { cookie } from './resolve/cookie.ts'
 export type { CookieOptions } from './resolve/cookie.ts'
 export { credentialOf, requireCredential, requireScope } from './resolve/credential.ts'
 export type { Credential, TokenClaims } from './resolve/credential.ts'
+export { customDomain } from './resolve/custom-domain.ts'
+export { createDomainAsk } from './resolve/domain-ask.ts'
+export type { DomainAsk, DomainAskOptions } from './resolve/domain-ask.ts'
 export { header } from './resolve/header.ts'
 export { jwt } from './resolve/jwt.ts'
 export type { JwtChecks, JwtKeys, JwtOptions, TokenAlgorithm } from './resolve/jwt.ts'

@@ -55,7 +55,10 @@ export interface TenancyOptions {
    * TNY108. 0 for not at all. Default: 10,000.
    */
   readonly movingTimeoutMs?: number | undefined
-  /** How many names of tenants (also such as nobody has) are remembered. Default: 10,000. */
+  /**
+   * How many tenants are remembered; so many API keys as well, and of each so many names that nobody has, apart from them.
+   * Default: 10,000.
+   */
   readonly cacheSize?: number | undefined
 }
 

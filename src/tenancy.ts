@@ -1,5 +1,9 @@
 /** createTenancy: wires context, catalog, guard and gateway into what an application uses. */
+import { ApiKeyCache } from './catalog/api-key-cache.ts'
+import { findApiKey } from './catalog/api-key-store.ts'
+import { readChange } from './catalog/catalog-change.ts'
 import { CATALOG_CHANNEL } from './catalog/catalog-migrations.ts'
+import { LookupLine } from './catalog/lookup-line.ts'
 import { TenantCache } from './catalog/tenant-cache.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
 import { findProvenTenant } from './catalog/tenant-store.ts'
@@ -8,7 +12,7 @@ import { cacheKey, type CacheKeyPart } from './core/cache-key.ts'
 import { createContext, type RunOptions, type TenantContext } from './core/context.ts'
 import { TenantryError } from './core/errors.ts'
 import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
-import type { TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
+import type { ApiKeyDirectory, TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
 import type { Tenant } from './core/tenant.ts'
 import { type Binding, bindingOf, ofSharedTables } from './gateway/binding.ts'
 import { connectionConfig } from './gateway/connection/connection-config.ts'
@@ -42,6 +46,8 @@ export interface TenancyHealth {
 /** One application's way to its tenants. */
 export interface Tenancy extends TenantRuntime {
   readonly directory: TenantDirectory
+  /** API keys by their secret, for resolvers and for your own authentication. */
+  readonly apiKeys: ApiKeyDirectory
   readonly context: TenantContext
   readonly closing: boolean
   /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
@@ -91,6 +97,8 @@ export interface Tenancy extends TenantRuntime {
 /** With answers at most this late, an entry in memory is at most a second old (THREATS I8). */
 const HEARTBEAT_MS = 400
 const TRUSTED_SILENCE_MS = 900
+/** Names that no tenant is known by and that wait to be looked up; more are refused (TNY112). */
+const MOST_STRANGERS = 1_000
 
 /**
  * Opens nothing yet: the first statement, or `ready()`, connects.
@@ -142,31 +150,44 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     channel: CATALOG_CHANNEL,
     heartbeatMs: HEARTBEAT_MS,
     onNotification(payload) {
-      const tenantId = payload === '' ? undefined : payload
-      if (tenantId === undefined) directory.clear()
-      else directory.changed(tenantId)
-      pool.forgetStatements(tenantId)
-      events.emit('catalog:changed', { tenantId })
+      const change = readChange(payload)
+      directory.changed(change)
+      apiKeys.changed(change)
+      // A name that comes or goes changes no table.
+      if (change.name === undefined) pool.forgetStatements(change.tenantId)
+      events.emit('catalog:changed', { tenantId: change.tenantId })
     },
     onLost: (error) => events.emit('listener:lost', { error }),
     onListening() {
-      directory.clear()
+      directory.changed(readChange(''))
+      apiKeys.changed(readChange(''))
       pool.forgetStatements(undefined)
       events.emit('listener:restored', {})
     },
   })
   /** Beside the records and not in them: what an application answers or logs of a tenant must not hold its proof. */
   const proofs = new WeakMap<Tenant, string>()
+  const memory = {
+    isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
+    max: bounds.cacheSize,
+    line: new LookupLine({ atOnce: Math.ceil(bounds.max / 4), waiting: MOST_STRANGERS }),
+  }
   const directory = new TenantCache({
+    ...memory,
     async load(ref) {
       await ready()
       const found = await findProvenTenant(own, ref)
       if (found !== undefined) proofs.set(found.tenant, found.proof)
       return found?.tenant
     },
-    isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
-    max: bounds.cacheSize,
     movingTimeoutMs: bounds.movingTimeoutMs,
+  })
+  const apiKeys = new ApiKeyCache({
+    ...memory,
+    async load(hash) {
+      await ready()
+      return findApiKey(own, hash)
+    },
   })
 
   let closing = false
@@ -228,6 +249,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
 
   return {
     directory,
+    apiKeys,
     context,
     pool: tenantPool,
     central,

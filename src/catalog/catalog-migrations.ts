@@ -1,6 +1,7 @@
 /** The catalog's own tables: every version of the schema `tenantry`, as SQL. A version that was released never changes. */
 
 import { CONTEXT_SQL } from './context-functions.ts'
+import { domainAndKeySql } from './domain-and-key-tables.ts'
 import { PROTECT_SQL } from './protect-function.ts'
 
 /** One step of the catalog's schema. */
@@ -10,7 +11,7 @@ export interface CatalogMigration {
   readonly sql: string
 }
 
-/** The channel on which processes are told of changes; the payload is the tenant's id, none where all are concerned. */
+/** The channel on which processes are told of changes; `readChange` reads what is said. */
 export const CATALOG_CHANNEL = 'tenantry_catalog'
 
 const FIRST = `
@@ -167,6 +168,7 @@ ${CONTEXT_SQL}${PROTECT_SQL}`
 export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 1, name: 'tenants', sql: FIRST },
   { version: 2, name: 'models', sql: MODELS },
+  { version: 3, name: 'domains and API keys', sql: domainAndKeySql(CATALOG_CHANNEL) },
 ]
 
 /** The version that this code works with. */

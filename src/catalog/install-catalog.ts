@@ -86,9 +86,10 @@ async function grantReading(tx: Queryable, login: string): Promise<void> {
     grant usage on schema tenantry to ${role};
     revoke all on all tables in schema tenantry from public, ${role};
     grant select on tenantry.tenants, tenantry.keys, tenantry.migrations to ${role};
+    grant select (domain, tenant_id, verified_at) on tenantry.domains to ${role};
     grant usage on schema tenantry to ${CONTEXT_GROUPS};
     grant execute on function tenantry.current_tenant() to ${role}, ${CONTEXT_GROUPS};
-    grant execute on function tenantry.proof_of(text) to ${role};
+    grant execute on function tenantry.proof_of(text), tenantry.find_api_key(bytea) to ${role};
     alter default privileges in schema public grant select, insert, update, delete on tables to ${role};
     alter default privileges in schema public grant usage, select on sequences to ${role}`)
 }

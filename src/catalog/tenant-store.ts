@@ -24,6 +24,9 @@ const PROVEN_JSON = `json_build_object(${TENANT_FIELDS}, 'proof', tenantry.proof
 const BY_KEY = `
   where t.id = (select k.tenant_id from tenantry.keys k where k.key = $1) and t.status <> 'erased'`
 const BY_ID = ` where t.id = $1 and t.status <> 'erased'`
+const BY_DOMAIN = `
+  where t.id = (select d.tenant_id from tenantry.domains d where d.domain = $1 and d.verified_at is not null)
+    and t.status <> 'erased'`
 const BY_NAME = `
   where t.id = coalesce((select k.tenant_id from tenantry.keys k where k.key = $1), $1) and t.status <> 'erased'`
 const PAGE = `select ${TENANT_JSON}
@@ -57,7 +60,7 @@ interface TenantDocument {
 }
 
 /**
- * The tenant of a key, an alias or an id, in whatever status but `erased`, in one round trip.
+ * The tenant of a key, an alias, an id or a verified domain, in whatever status but `erased`, in one round trip.
  * @example
  * const tenant = await findTenant(pool, { key: 'acme' })
  */
@@ -89,14 +92,17 @@ async function readTenant(
   select: string,
   ref: TenantRef,
 ): Promise<TenantDocument | undefined> {
-  // No tenant has a domain yet.
-  if ('domain' in ref) return undefined
-  const [where, value] =
-    'key' in ref ? [BY_KEY, ref.key] : 'id' in ref ? [BY_ID, ref.id] : [BY_NAME, ref.name]
+  const [where, value] = howToFind(ref)
   // PostgreSQL cannot hold NUL in text and would answer with an error; no tenant has it.
   if (value.includes('\0')) return undefined
   const { rows } = await db.query<TenantRow>(`select ${select} ${where}`, [value])
   return rows[0] === undefined ? undefined : (JSON.parse(rows[0].tenant) as TenantDocument)
+}
+
+function howToFind(ref: TenantRef): [where: string, value: string] {
+  if ('key' in ref) return [BY_KEY, ref.key]
+  if ('id' in ref) return [BY_ID, ref.id]
+  return 'domain' in ref ? [BY_DOMAIN, ref.domain] : [BY_NAME, ref.name]
 }
 
 /** Which tenants `listTenants` gives. */

@@ -1,9 +1,11 @@
 /** The command line as a whole: its commands, its global options, and what becomes of errors. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { apiKeysCommand } from './commands/api-keys.ts'
 import { contextCommand } from './commands/context.ts'
 import { devCommand } from './commands/dev.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { domainsCommand } from './commands/domains.ts'
 import { execCommand } from './commands/exec.ts'
 import { hardenCommand } from './commands/harden.ts'
 import { initCommand } from './commands/init.ts'
@@ -67,6 +69,8 @@ function createProgram(shell: Shell): Command {
     initCommand(shell),
     devCommand(shell),
     tenantsCommand(shell),
+    domainsCommand(shell),
+    apiKeysCommand(shell),
     migrateCommand(shell),
     secretsCommand(shell),
     doctorCommand(shell),

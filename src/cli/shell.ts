@@ -46,6 +46,8 @@ export function openControlPlane(project: Project): ControlPlane {
     masterKey: findConnections(project).masterKey,
     migrations: migrationFolders(project),
     ...(project.seed === undefined ? {} : { seed: project.seed }),
+    ...(project.config.roots === undefined ? {} : { roots: project.config.roots }),
+    ...(project.config.apiKeyPrefix === undefined ? {} : { apiKeyPrefix: project.config.apiKeyPrefix }),
   })
 }
 

@@ -42,6 +42,10 @@ export interface TenantryConfig {
   readonly migrations?: MigrationFolders
   /** First rows of a new tenant: a function, or the path of a SQL file relative to the configuration file. */
   readonly seed?: Seed | string
+  /** Hosts of the service's own, which no tenant can claim as its domain, nor a host below one; none by default. */
+  readonly roots?: readonly string[]
+  /** What secrets of API keys begin with, so that people and scanners know them; `tny` by default. */
+  readonly apiKeyPrefix?: string
   /** Where the embedded server of `tenantry dev` keeps its data; `.tenantry` beside the configuration file. */
   readonly embedded?: { readonly dir?: string }
 }
@@ -61,6 +65,8 @@ const KNOWN: Readonly<Record<keyof TenantryConfig, (value: unknown) => string | 
   migrations: (value) => foldersProblem(value, ['shared', 'tenant']),
   seed: (value) =>
     typeof value === 'function' || isText(value) ? undefined : 'is neither a function nor a path',
+  roots: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'is not a list of host names'),
+  apiKeyPrefix: (value) => (isText(value) ? undefined : 'is not a text'),
   embedded: (value) => foldersProblem(value, ['dir']),
 }
 

@@ -213,6 +213,16 @@ export const ERRORS = {
     message: 'The tenant "{tenant}" is being moved, and {reason}.',
     hint: 'Try again in a moment; `tenantry tenants show {tenant}` tells its status. Calls wait for `movingTimeoutMs`.',
   },
+  TNY110: {
+    status: 400,
+    message: 'The domain "{domain}" is not valid: {reason}.',
+    hint: 'Give one host name as browsers send it: shop.acme.com, xn--bcher-kva.example.',
+  },
+  TNY112: {
+    status: 503,
+    message: 'More than {max} names that no tenant is known by wait to be looked up.',
+    hint: 'Try again; tenants in memory are served meanwhile. If nobody floods the service, the catalog is slow.',
+  },
   TNY113: {
     status: 401,
     message: 'The token or API key is not valid.',
@@ -370,6 +380,36 @@ export const ERRORS = {
     status: 500,
     message: 'The logins of sealed tenants may not {what}.',
     hint: '{advice}',
+  },
+  TNY313: {
+    status: 409,
+    message: 'The domain "{domain}" is another tenant’s, and the DNS still says so.',
+    hint: 'Remove the other TXT record from _tenantry.{domain}, then verify again.',
+  },
+  TNY314: {
+    status: 409,
+    message: 'The domain "{domain}" is not proven: {reason}.',
+    hint: 'Publish the TXT record {name} as it was given (`tenantry domains list`), wait for the DNS, and verify again.',
+  },
+  TNY315: {
+    status: 503,
+    message: 'The DNS does not answer for {name}: {reason}.',
+    hint: 'Try again; if it goes on, look whether the servers of the domain and of this machine work.',
+  },
+  TNY316: {
+    status: 404,
+    message: 'The domain "{domain}" is not claimed.',
+    hint: 'Claim it first: tenantry domains add TENANT {domain}.',
+  },
+  TNY317: {
+    status: 400,
+    message: 'The API key is not valid: {reason}.',
+    hint: 'Correct the named field.',
+  },
+  TNY318: {
+    status: 404,
+    message: 'There is no API key "{id}".',
+    hint: '`tenantry api-keys list TENANT` shows the ids of a tenant’s keys.',
   },
 
   TNY401: {

@@ -51,6 +51,28 @@ export async function lockStatus(
   return status
 }
 
+/**
+ * The tenant is there to be given something, in whatever status but `archived`, and stays until the transaction ends.
+ * @throws TNY302, TNY303
+ */
+export async function requireManaged(
+  tx: Queryable,
+  { id, key }: Pick<Tenant, 'id' | 'key'>,
+  action: string,
+): Promise<void> {
+  const { rows } = await tx.query<{ status: TenantStatus }>(
+    'select status from tenantry.tenants where id = $1 for share',
+    [id],
+  )
+  const status = rows[0]?.status
+  if (status === undefined || status === 'erased')
+    throw new TenantryError('TNY302', { params: { tenant: key } })
+  if (status === 'archived') {
+    const needed = 'provisioning, active, suspended or moving'
+    throw new TenantryError('TNY303', { params: { tenant: key, status, action, needed } })
+  }
+}
+
 /** Writes a status; the caller holds the row's lock. */
 export async function setStatus(
   tx: Queryable,

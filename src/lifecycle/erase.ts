@@ -55,7 +55,9 @@ function stepsOf(session: Queryable, tenant: Tenant, maker: HomeMaker): Step[] {
         inTransaction(session, async () => {
           await maker.forget(session, tenant)
           await forgetOperations(session, tenant.id)
-          await session.query('delete from tenantry.keys where tenant_id = $1', [tenant.id])
+          for (const table of ['keys', 'domains', 'api_keys']) {
+            await session.query(`delete from tenantry.${table} where tenant_id = $1`, [tenant.id])
+          }
           await session.query(
             `update tenantry.tenants set status = 'erased', erased_at = now(), updated_at = now(),
                status_reason = null, name = null, plan = null, settings = null, model = null,

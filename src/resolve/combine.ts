@@ -11,7 +11,8 @@ const WEIGHT: Readonly<Record<Silence, number>> = { none: 0, foreign: 1, central
 
 /**
  * Asks one resolver after the other until one names a tenant; later ones are not asked. An invalid name stops the
- * search: it is refused, never passed over.
+ * search: it is refused, never passed over. Where one says `'central'`, a later one may still name a tenant by what the
+ * request carries, but not by the address: the service's own is nobody's domain.
  *
  * @example
  * firstOf(header('x-tenant'), subdomain({ root: 'example.com' }))
@@ -26,16 +27,23 @@ export function firstOf<R>(...resolvers: readonly Resolver<R>[]): Resolver<R> {
     for (let index = from; index < resolvers.length; index += 1) {
       const answer = (resolvers[index] as Resolver<R>)(request)
       if (answer instanceof Promise) {
-        return answer.then((late) =>
-          typeof late === 'string' ? ask(request, index + 1, louder(silence, late)) : late,
-        )
+        return answer.then((late) => {
+          const heard = besides(silence, late)
+          return typeof heard === 'string' ? ask(request, index + 1, louder(silence, heard)) : heard
+        })
       }
-      if (typeof answer !== 'string') return answer
-      silence = louder(silence, answer)
+      const heard = besides(silence, answer)
+      if (typeof heard !== 'string') return heard
+      silence = louder(silence, heard)
     }
     return silence
   }
   return withRewrites((request) => ask(request, 0, 'none'), resolvers)
+}
+
+function besides(silence: Silence, answer: Resolution): Resolution {
+  if (silence !== 'central' || typeof answer === 'string') return answer
+  return [answer].flat().some((ref) => 'domain' in ref) ? 'none' : answer
 }
 
 function louder(one: Silence, other: Silence): Silence {

@@ -1,4 +1,5 @@
 /** How a request comes to name a tenant: the one contract of all resolvers. */
+import { domainProblem } from '../core/domain.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantRef } from '../core/runtime.ts'
 import { keyProblem } from '../core/tenant.ts'
@@ -48,7 +49,8 @@ export function requireRef(ref: TenantRef): TenantRef {
 
 function refProblem(ref: TenantRef): string | undefined {
   if ('key' in ref) return keyProblem(ref.key)
-  return idProblem('id' in ref ? ref.id : 'name' in ref ? ref.name : ref.domain)
+  if ('domain' in ref) return domainProblem(ref.domain)
+  return idProblem('id' in ref ? ref.id : ref.name)
 }
 
 function idProblem(id: unknown): string | undefined {

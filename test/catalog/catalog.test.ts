@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CATALOG_CHANNEL, CATALOG_VERSION } from '../../src/catalog/catalog-migrations.ts'
 import { readCatalogVersion, requireCatalog } from '../../src/catalog/catalog-version.ts'
@@ -96,6 +95,19 @@ test('the runtime login reads what resolving needs and nothing else; tenants and
     'tenantry_app SELECT migrations',
     'tenantry_app SELECT tenants',
   ])
+  const columns = await database.sql<{ who: string; what: string }>(
+    `select who, c.relname || '.' || a.attname as what
+     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0, unnest($1::text[]) who
+     where c.relnamespace = 'tenantry'::regnamespace and c.relname in ('domains', 'api_keys')
+       and has_column_privilege(who, c.oid, a.attnum, 'SELECT')
+     order by 2`,
+    [['tenantry_app', 'public', 'tenantry_tenants', home.role, home.ownerRole]],
+  )
+  expect(columns.map(({ who, what }) => `${who} ${what}`)).toEqual([
+    'tenantry_app domains.domain',
+    'tenantry_app domains.tenant_id',
+    'tenantry_app domains.verified_at',
+  ])
   const [usage] = await database.sql(
     `select has_schema_privilege($1, 'tenantry', 'USAGE') as tenant,
        has_schema_privilege('public', 'tenantry', 'USAGE') as everybody,
@@ -138,7 +150,7 @@ test('findTenant is one round trip by key, alias or id, also where the applicati
   }
 })
 
-test('I8: every change of a tenant or its keys is told on the channel, with the tenant’s id', async () => {
+test('I8: every change of a tenant or its names is told on the channel, with the tenant’s id and the name', async () => {
   const client = new pg.Client(database.appUrl)
   await client.connect()
   const heard = new Set<string>()
@@ -147,21 +159,50 @@ test('I8: every change of a tenant or its keys is told on the channel, with the 
   const told = async (change: () => Promise<unknown>): Promise<string[]> => {
     heard.clear()
     await change()
-    for (let waited = 0; heard.size === 0 && waited < 1000; waited += 10) await sleep(10)
-    return [...heard]
+    // Whatever was committed before is delivered before this is answered.
+    await client.query('select 1')
+    return [...heard].sort()
   }
   try {
     const { id } = await control.tenants.create({ key: 'told', id: "it's \\odd".replaceAll(' ', '_') })
-    const expected = [`${CATALOG_CHANNEL} ${id}`]
+    const itself = `${CATALOG_CHANNEL} ${id}`
     await told(() => Promise.resolve())
-    expect(await told(() => control.tenants.rename('told', { key: 'told-now' }))).toEqual(expected)
-    expect(await told(() => control.tenants.suspend('told'))).toEqual(expected)
-    expect(await told(() => control.tenants.resume('told'))).toEqual(expected)
-    expect(await told(() => database.sql("delete from tenantry.keys where key = 'told'"))).toEqual(expected)
+    expect(await told(() => control.tenants.rename('told', { key: 'told-now' }))).toEqual([
+      itself,
+      `${itself} told`,
+      `${itself} told-now`,
+    ])
+    expect(await told(() => control.tenants.suspend('told'))).toEqual([itself])
+    expect(await told(() => control.tenants.resume('told'))).toEqual([itself])
+    expect(await told(() => database.sql("delete from tenantry.keys where key = 'told'"))).toEqual([
+      `${itself} told`,
+    ])
     expect(
       await told(() => database.sql("update tenantry.tenants set plan = 'x' where id = $1", [id])),
-    ).toEqual(expected)
-    expect(await told(() => control.tenants.delete('told-now', { confirm: 'told-now' }))).toEqual(expected)
+    ).toEqual([itself])
+
+    // A claim is no news: whoever may claim must not be able to wake every process.
+    const { record } = await control.domains.add('told-now', 'told.example')
+    const lookup = (): Promise<string[][]> => Promise.resolve([[record.value]])
+    expect(await told(() => control.domains.verify('told.example', { lookup }))).toEqual([
+      `${itself} told.example`,
+    ])
+    expect(await told(() => control.domains.remove('told-now', 'told.example'))).toEqual([
+      `${itself} told.example`,
+    ])
+    const { key } = await control.apiKeys.create('told-now', { name: 'one' })
+    expect(await told(() => control.apiKeys.revoke(key.id))).toEqual([`${itself} ${key.id}`])
+    // By hand: both tenants must hear of it.
+    const other = await control.tenants.create({ key: 'other' })
+    await told(() => Promise.resolve())
+    await told(() => database.sql("insert into tenantry.keys values ('moved', $1, true)", [id]))
+    const moved = await told(() =>
+      database.sql("update tenantry.keys set tenant_id = $1 where key = 'moved'", [other.id]),
+    )
+    expect(moved).toEqual([`${itself} moved`, `${CATALOG_CHANNEL} ${other.id} moved`].sort())
+    expect(await told(() => control.tenants.delete('told-now', { confirm: 'told-now' }))).toEqual(
+      [itself, `${itself} ${key.id}`, `${itself} told-now`].sort(),
+    )
   } finally {
     await client.end()
   }

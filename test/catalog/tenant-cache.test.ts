@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { TenantCache } from '../../src/catalog/tenant-cache.ts'
-import type { Tenancy, Tenant } from '../../src/index.ts'
+import type { Tenancy } from '../../src/index.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 import { BUSY_MS, waitFor } from '../support/wait-for.ts'
 
@@ -79,53 +78,4 @@ test('I8: changes count within a second while the listener is down, and after it
   expect(told).toContain('lost')
   expect(told.at(-1)).toBe('restored')
   await world.plane.tenants.resume('hooli')
-})
-
-test('asks the catalog once for a hundred simultaneous look-ups, and then not at all', async () => {
-  const asked: string[] = []
-  const cache = new TenantCache({
-    async load(ref) {
-      asked.push('id' in ref ? ref.id : 'key' in ref ? ref.key : '')
-      return world.tenants['acme']
-    },
-    isCurrent: () => true,
-    max: 10,
-  })
-  const found = await Promise.all(Array.from({ length: 100 }, () => cache.find({ key: 'acme' })))
-  expect(new Set(found).size).toBe(1)
-  await cache.find({ key: 'acme' })
-  await cache.find({ id: world.tenants['acme']?.id ?? '' })
-  expect(asked).toEqual(['acme'])
-})
-
-test('does not remember a look-up that a change overtook', async () => {
-  const answers = Promise.withResolvers<Tenant | undefined>()
-  let loads = 0
-  const cache = new TenantCache({
-    load: () => (loads++ === 0 ? answers.promise : Promise.resolve(world.tenants['acme'])),
-    isCurrent: () => true,
-    max: 10,
-  })
-  const early = cache.find({ key: 'acme' })
-  cache.changed('somebody')
-  answers.resolve(undefined)
-  expect(await early).toBeUndefined()
-  expect(await cache.find({ key: 'acme' })).toBe(world.tenants['acme'])
-})
-
-test('stays within its bound under a flood of names that nobody has', async () => {
-  let loads = 0
-  const cache = new TenantCache({
-    load() {
-      loads += 1
-      return Promise.resolve(undefined)
-    },
-    isCurrent: () => true,
-    max: 100,
-  })
-  for (let n = 0; n < 10_000; n += 1) await cache.find({ key: `flood-${n}` })
-  await cache.find({ key: 'flood-9999' })
-  expect(loads).toBe(10_000)
-  await cache.find({ key: 'flood-0' })
-  expect(loads).toBe(10_001)
 })

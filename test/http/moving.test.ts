@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { LookupLine } from '../../src/catalog/lookup-line.ts'
 import { TenantCache } from '../../src/catalog/tenant-cache.ts'
 import { withTenant } from '../../src/http/node.ts'
 import {
@@ -134,6 +135,7 @@ test('the end of a move is found without hearing of it, within a second or so', 
     },
     isCurrent: () => false,
     max: 10,
+    line: new LookupLine({ atOnce: 2, waiting: 100 }),
   })
   const waiting = Promise.all(
     Array.from({ length: 100 }, async (_, index) => {
@@ -160,14 +162,15 @@ test('a change that is heard of is looked at without delay, and other tenants’
     },
     isCurrent: () => true,
     max: 10,
+    line: new LookupLine({ atOnce: 2, waiting: 100 }),
   })
   const waiting = cache.settled({ id: moving.id })
   await sleep(10)
-  cache.changed('somebody else')
+  cache.changed({ tenantId: 'somebody else', name: undefined })
   await sleep(10)
   expect(loads).toBe(1)
   status = 'active'
-  cache.changed(moving.id)
+  cache.changed({ tenantId: moving.id, name: undefined })
   // The next look without having heard would come after a second.
   expect(await Promise.race([waiting, sleep(500)])).toMatchObject({ status: 'active' })
 })
@@ -178,6 +181,7 @@ test('only so many wait for one tenant, and those who leave make room; other ten
     load: async (ref) => Promise.resolve(tenant('id' in ref ? ref.id : '')),
     isCurrent: () => true,
     max: 10,
+    line: new LookupLine({ atOnce: 2, waiting: 100 }),
     movingTimeoutMs: 60_000,
     maxMoveWaits: 2,
   })

@@ -290,6 +290,10 @@ describe('delete', () => {
     const tenant = await tenants.create({ key: 'leaving', name: 'Leaving Ltd.', settings: { phone: '123' } })
     await tenants.rename('leaving', { key: 'leaving-now' })
     await tenants.suspend('leaving', { reason: 'gone' })
+    const { control } = sample
+    await control.domains.add('leaving', 'leaving.example')
+    const { key } = await control.apiKeys.create('leaving', { name: 'import' })
+    await control.apiKeys.revoke(key.id)
     // What an operator may have added by hand.
     await database.sql(`
       create table public.price_list (price int);
