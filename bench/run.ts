@@ -12,6 +12,7 @@ import { query } from './query.ts'
 import { sealed } from './sealed.ts'
 import { openWorld } from './support/bench-world.ts'
 import { machine, say, showTable } from './support/report.ts'
+import { testing } from './testing.ts'
 import { transaction } from './transaction.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   models,
   sealed,
   guard,
+  testing,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

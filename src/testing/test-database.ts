@@ -92,11 +92,7 @@ async function openDatabase(
     return (connections = new TestConnections(pool, guard))
   })
   const test = connections as TestConnections
-  const roles = await makeClone(server, name, source)
-  await tenancy.ready()
-  const tenants = Object.fromEntries(
-    (await readTenants(tenancy.central)).map((tenant) => [tenant.key, tenant] as const),
-  )
+  const { roles, tenants } = await fillTenancy(server, name, source, tenancy)
   const controlPlane = guardTemplateTenants(
     createControlPlane({
       connection: adminUrl,
@@ -158,6 +154,26 @@ async function openDatabase(
       await sweep(server, source.fingerprint, name)
       await server.close()
     },
+  }
+}
+
+/** @throws what cloning or connecting throws, with nothing left behind */
+async function fillTenancy(
+  server: TestServer,
+  name: string,
+  source: CloneSource,
+  tenancy: Tenancy,
+): Promise<{ roles: readonly string[]; tenants: Record<string, Tenant> }> {
+  let roles: readonly string[] | undefined
+  try {
+    roles = await makeClone(server, name, source)
+    await tenancy.ready()
+    const tenants = await readTenants(tenancy.central)
+    return { roles, tenants: Object.fromEntries(tenants.map((tenant) => [tenant.key, tenant])) }
+  } catch (error) {
+    await tenancy.close({ timeoutMs: 1_000 })
+    if (roles !== undefined) await dropClone(server, name, roles).catch(() => undefined)
+    throw error
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import { serverOf } from '../support/versions.ts'
 
 /** Orders of each tenant; notes whose references wait for COMMIT; rows of all tenants in one table. */
-export const MIGRATIONS: Readonly<Record<string, string>> = {
+const MIGRATIONS: Readonly<Record<string, string>> = {
   'tenant/1_orders.sql': `
     create table orders (id bigint generated always as identity primary key, customer text not null unique);
     create table notes (

@@ -129,7 +129,7 @@ describe('shared and sealed tenants', () => {
       { key: 'initech', model: 'shared' },
       { key: 'hooli', tier: 'sealed' },
     ] as const
-    for (const _round of [1, 2]) {
+    for (let round = 1; round <= 2; round += 1) {
       const db = await open({ tenants, migrations: { tenant: join(folder, 'tenant') } })
       await db.inTransaction(async () => {
         for (const key of ['acme', 'globex', 'initech', 'hooli']) {
@@ -210,7 +210,7 @@ test('a login with CREATEDB and CREATEROLE is enough', async () => {
   await owner.query(`create role builder login createdb createrole password 'secret';
     grant tenantry_tenants, tenantry_sealed, tenantry_owners to builder with admin option`)
   const url = Object.assign(new URL(server.superuserUrl), { username: 'builder', password: 'secret' })
-  for (const _round of [1, 2]) {
+  for (let round = 1; round <= 2; round += 1) {
     const db = await open({ server: url.href, version: 'builder' })
     await db.controlPlane.tenants.create({ key: 'initech' })
     expect(await customersOf(db, 'initech')).toEqual(['first of initech'])

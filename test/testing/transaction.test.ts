@@ -190,7 +190,7 @@ describe('the code under test sees what it would see', () => {
     expect((await cursor.read(1)).map(({ customer }) => customer)).toEqual(['first of acme'])
     expect((await cursor.read(5)).map(({ customer }) => customer)).toEqual(['by copy'])
     await cursor.close()
-    for (const _round of [1, 2]) {
+    for (let round = 1; round <= 2; round += 1) {
       await client.query('begin')
       await client.query('declare c cursor for select 1 as one')
       expect((await client.query('fetch c')).rows).toEqual([{ one: 1 }])
