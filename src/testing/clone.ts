@@ -7,7 +7,6 @@ import {
   findTemplate,
   lockOf,
   makeTemplate,
-  PREFIX,
   rightsOf,
   rolesIn,
   sweepTemplates,
@@ -18,8 +17,8 @@ import type { TemplateInput } from './fingerprint.ts'
 import type { TestServer } from './test-server.ts'
 
 /** A name that says which template it comes from. */
-export function newCloneName(fingerprint: string): string {
-  return `${PREFIX}${fingerprint}_${randomBytes(4).toString('hex')}`
+export function newCloneName({ prefix }: TestServer, fingerprint: string): string {
+  return `${prefix}${fingerprint}_${randomBytes(4).toString('hex')}`
 }
 
 /** What a clone is made from. */
@@ -35,7 +34,7 @@ export async function makeClone(
   { fingerprint, input }: CloneSource,
 ): Promise<readonly string[]> {
   const { session, logins } = server
-  const template = templateName(fingerprint)
+  const template = templateName(server, fingerprint)
   // For as long as this session lives: a clone whose lock is free is a dead process's.
   await session.query(`select pg_advisory_lock(${lockOf(name)})`)
   for (let attempt = 1; ; attempt += 1) {
@@ -94,16 +93,16 @@ export async function dropClone(
  * @param own a clone whose lock this very session holds, and so would be given again.
  */
 export async function sweep(server: TestServer, fingerprint: string, own: string): Promise<void> {
-  const { session } = server
+  const { session, prefix } = server
   const { rows } = await session.query<{ name: string }>(
     'select datname as name from pg_database where datname ~ $1 and datname <> $2',
-    [`^${PREFIX}[0-9a-f]{16}_[0-9a-f]{8}$`, own],
+    [`^${prefix}[0-9a-f]{16}_[0-9a-f]{8}$`, own],
   )
   for (const { name } of rows) {
     await whereFree(session, name, async () => {
-      const template = templateName(name.slice(PREFIX.length, PREFIX.length + 16))
+      const template = templateName(server, name.slice(prefix.length, prefix.length + 16))
       await dropClone(server, name, (await findTemplate(server, template)) ?? [])
     })
   }
-  await sweepTemplates(server, templateName(fingerprint))
+  await sweepTemplates(server, templateName(server, fingerprint))
 }

@@ -18,16 +18,29 @@ export class Floor {
   #working = 0
   #look: NodeJS.Timeout | undefined
 
-  /** @throws TNY045 where the holder rests for two seconds: it may wait for this very statement */
-  async enter(): Promise<void> {
+  /** @throws TNY045 where the holder rests for two seconds: it may wait for this very statement; the signal's reason */
+  async enter(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
     if (!this.#taken) {
       this.#taken = true
       return
     }
-    await new Promise<void>((serve, fail) => {
-      this.#waiting.push({ serve, fail })
-      this.#look ??= setInterval(() => this.#watch(), LOOK_MS)
-    })
+    const turn = Promise.withResolvers<void>()
+    const waiter = { serve: turn.resolve, fail: turn.reject }
+    const leave = (): void => {
+      const at = this.#waiting.indexOf(waiter)
+      if (at === -1) return
+      this.#waiting.splice(at, 1)
+      turn.reject(signal?.reason)
+    }
+    this.#waiting.push(waiter)
+    this.#look ??= setInterval(() => this.#watch(), LOOK_MS)
+    signal?.addEventListener('abort', leave)
+    try {
+      await turn.promise
+    } finally {
+      signal?.removeEventListener('abort', leave)
+    }
   }
 
   leave(): void {

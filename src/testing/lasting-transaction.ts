@@ -75,7 +75,7 @@ export class LastingTransaction {
 
   /** A statement that stands alone: kept where it succeeds, undone where it fails. */
   async alone(statement: StatementConfig, binding: Binding | undefined): Promise<Answer> {
-    await this.#floor.enter()
+    await this.#floor.enter(statement.signal)
     try {
       return await this.#work(async (link) => {
         statement.signal?.throwIfAborted()
@@ -112,7 +112,7 @@ export class LastingTransaction {
         params: { what, instead: 'Run this test without inTransaction().' },
       })
     }
-    await this.#floor.enter()
+    await this.#floor.enter(statement.signal)
     let sent = false
     try {
       return await this.#work(async (link) => {

@@ -11,9 +11,6 @@ import { sqlState } from '../sql/sql-state.ts'
 import type { TemplateInput } from './fingerprint.ts'
 import type { TestServer } from './test-server.ts'
 
-/** Names of templates and clones, so that what is left of dead runs can be found. */
-export const PREFIX = 'tenantry_test_'
-const TEMPLATE_PREFIX = `${PREFIX}template_`
 /** The newest stay for the next run; who has more kinds of databases makes some of them anew. */
 const MOST_TEMPLATES = 16
 
@@ -25,8 +22,9 @@ interface Mark {
   readonly entered: readonly string[]
 }
 
-export function templateName(fingerprint: string): string {
-  return `${TEMPLATE_PREFIX}${fingerprint}`
+/** Its clones are called by the same fingerprint. */
+export function templateName({ prefix }: TestServer, fingerprint: string): string {
+  return `${prefix}template_${fingerprint}`
 }
 
 /** The number of an advisory lock, for a database. */
@@ -162,12 +160,12 @@ async function dropTemplate(server: TestServer, name: string): Promise<void> {
 
 /** Drops the oldest of too many, if nobody clones or has cloned them. */
 export async function sweepTemplates(server: TestServer, keep: string): Promise<void> {
-  const { session } = server
+  const { session, prefix } = server
   const { rows } = await session.query<{ name: string }>(
     `select datname as name from pg_database t where starts_with(datname, $1) and datname <> $2
        and not exists (select from pg_database c where starts_with(c.datname, $3 || right(t.datname, 16) || '_'))
      order by oid desc offset $4`,
-    [TEMPLATE_PREFIX, keep, PREFIX, MOST_TEMPLATES - 1],
+    [templateName(server, ''), keep, prefix, MOST_TEMPLATES - 1],
   )
   for (const { name } of rows) await whereFree(session, name, () => dropTemplate(server, name))
 }

@@ -82,7 +82,7 @@ async function openDatabase(
   options: TestDatabaseOptions,
 ): Promise<TestDatabase> {
   const { masterKey } = server.logins
-  const name = newCloneName(source.fingerprint)
+  const name = newCloneName(server, source.fingerprint)
   const appUrl = server.urlOf(name, 'app')
   const adminUrl = server.urlOf(name, 'admin')
   let connections: TestConnections | undefined
@@ -148,11 +148,14 @@ async function openDatabase(
       await makeClone(server, name, source)
     },
     async drop() {
-      await test.rollback()
-      await Promise.all([tenancy.close({ timeoutMs: 1_000 }), controlPlane.close()])
-      await dropClone(server, name, roles)
-      await sweep(server, source.fingerprint, name)
-      await server.close()
+      try {
+        await test.rollback()
+        await Promise.all([tenancy.close({ timeoutMs: 1_000 }), controlPlane.close()])
+        await dropClone(server, name, roles)
+        await sweep(server, source.fingerprint, name)
+      } finally {
+        await server.close()
+      }
     },
   }
 }

@@ -30,7 +30,6 @@ export function readOptions({
   server,
 }: TestDatabaseOptions): TemplateInput {
   if (!Array.isArray(tenants)) throw invalid('`tenants` is no list')
-  if (server !== undefined && !URL.canParse(server)) throw invalid('`server` is no URL')
   const inputs = tenants.map((tenant: string | TenantInput) =>
     typeof tenant === 'string' ? { key: tenant } : tenant,
   )

@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto'
 import { joinServer, keptFolder } from '../../dev/kept-server.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
 import { createAdminDatabase } from '../gateway/admin-database.ts'
 import { withLogin } from '../isolation/logins.ts'
 
@@ -11,6 +12,8 @@ export interface TestLogins {
   readonly app: string
   readonly adminPassword: string
   readonly appPassword: string
+  /** What they end in. */
+  readonly suffix: string
   /** Of sealed tenants. */
   readonly masterKey: string
 }
@@ -19,6 +22,11 @@ export interface TestLogins {
 export interface TestServer {
   readonly session: Queryable
   readonly logins: TestLogins
+  /**
+   * Of the names of templates and clones. Who comes by another URL has another one: locks are those of the database that
+   * the URL names, so that nobody else can tell which clones are in use.
+   */
+  readonly prefix: string
   /** The owner's way into another database. */
   inDatabase(name: string): AdminDatabase
   urlOf(database: string, login?: 'admin' | 'app'): string
@@ -31,6 +39,11 @@ export interface TestServer {
  * @throws TNY002, TNY019, TNY040, TNY202
  */
 export async function openTestServer(url = process.env['TEST_DATABASE_URL'] ?? ''): Promise<TestServer> {
+  if (url !== '' && !URL.canParse(url)) {
+    throw new TenantryError('TNY002', {
+      params: { reason: 'the server for tests (TEST_DATABASE_URL) is no URL' },
+    })
+  }
   const kept = url === '' ? await joinServer(keptFolder()) : undefined
   const ownerUrl = kept?.superuserUrl ?? url
   const owner = createAdminDatabase(ownerUrl, 2)
@@ -40,6 +53,7 @@ export async function openTestServer(url = process.env['TEST_DATABASE_URL'] ?? '
     return {
       session,
       logins,
+      prefix: `tenantry_test_${logins.suffix}_`,
       inDatabase: (name) => createAdminDatabase(inDatabase(ownerUrl, name), 1),
       urlOf(database, login) {
         const there = inDatabase(ownerUrl, database)
@@ -81,13 +95,14 @@ async function openSession(db: AdminDatabase): Promise<{ session: Queryable; end
 
 /** Logins belong to the server, where a developer's own may be: these have names and secrets of their own. */
 function loginsFor(ownerUrl: string): TestLogins {
-  const { username, password } = new URL(ownerUrl)
+  const { username, password, pathname } = new URL(ownerUrl)
   const derive = (what: string): Buffer =>
-    createHmac('sha256', `${username}:${password || (process.env['PGPASSWORD'] ?? '')}`)
+    createHmac('sha256', `${username}:${password || (process.env['PGPASSWORD'] ?? '')}${pathname}`)
       .update(`tenantry testing ${what}`)
       .digest()
   const suffix = derive('names').toString('hex').slice(0, 8)
   return {
+    suffix,
     admin: `tenantry_test_admin_${suffix}`,
     app: `tenantry_test_app_${suffix}`,
     adminPassword: derive('admin').toString('base64url'),

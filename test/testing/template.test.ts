@@ -20,6 +20,8 @@ const opened: TestDatabase[] = []
 beforeAll(async () => {
   server = await startOwnServer(18)
   owner = new pg.Pool({ connectionString: server.superuserUrl, max: 2 })
+  // A connection may still be closing as the server stops.
+  owner.on('error', () => undefined)
 })
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((db) => db.drop()))
@@ -50,9 +52,13 @@ async function namesOf(sql: string): Promise<string[]> {
   return (await owner.query<{ name: string }>(sql)).rows.map(({ name }) => name)
 }
 const templates = () =>
-  namesOf("select datname as name from pg_database where datistemplate and datname ~ '_test_template_'")
+  namesOf(
+    "select datname as name from pg_database where datistemplate and datname ~ '^tenantry_test_\\w+_template_'",
+  )
 const clones = () =>
-  namesOf("select datname as name from pg_database where datname ~ '^tenantry_test_[0-9a-f]{16}_'")
+  namesOf(
+    "select datname as name from pg_database where datname ~ '^tenantry_test_[0-9a-f]{8}_[0-9a-f]{16}_'",
+  )
 const roles = () => namesOf("select rolname as name from pg_roles where rolname like 'tny_%' order by 1")
 
 /** Clones keep the rows' identity, which says when they were written. */
@@ -105,7 +111,7 @@ describe('a clone', () => {
     expect(await clones()).toEqual([])
     expect(await roles()).toEqual(before)
     expect(
-      await namesOf("select datname as name from pg_database where datname !~ '_test_template_' order by 1"),
+      await namesOf("select datname as name from pg_database where datname !~ '_template_' order by 1"),
     ).toEqual(['postgres', 'template0', 'template1'])
   })
 

@@ -241,6 +241,21 @@ describe('what is not possible is said', () => {
     })
   })
 
+  test('a statement that waits leaves when its signal is aborted', async () => {
+    const { tenancy } = db
+    await undone(async () => {
+      const client = await tenancy.poolFor('acme').connect()
+      await client.query('begin')
+      await client.query('select 1')
+      const gone = new AbortController()
+      const waiting = tenancy.poolFor('globex').query({ text: 'select 1', signal: gone.signal })
+      setImmediate(() => gone.abort(new Error('the client left')))
+      await expect(waiting).rejects.toThrow('the client left')
+      client.release()
+      expect(await customersOf(db, 'globex')).toEqual(['first of globex'])
+    })
+  })
+
   test('two tests at once, and reset() within one, are TNY044', async () => {
     await undone(async () => {
       await expect(db.inTransaction(() => undefined)()).rejects.toMatchObject({ code: 'TNY044' })
