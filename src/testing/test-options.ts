@@ -22,13 +22,7 @@ export interface TestDatabaseOptions {
 }
 
 /** @throws TNY002, TNY041, TNY105, TNY308 */
-export function readOptions({
-  tenants,
-  migrations,
-  seed,
-  version,
-  server,
-}: TestDatabaseOptions): TemplateInput {
+export function readOptions({ tenants, migrations, seed, version }: TestDatabaseOptions): TemplateInput {
   if (!Array.isArray(tenants)) throw invalid('`tenants` is no list')
   const inputs = tenants.map((tenant: string | TenantInput) =>
     typeof tenant === 'string' ? { key: tenant } : tenant,
