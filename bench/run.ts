@@ -13,6 +13,7 @@ import { resolve } from './resolve.ts'
 import { sealed } from './sealed.ts'
 import { openWorld } from './support/bench-world.ts'
 import { machine, say, showTable } from './support/report.ts'
+import { testing } from './testing.ts'
 import { transaction } from './transaction.ts'
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -26,6 +27,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   sealed,
   guard,
   resolve,
+  testing,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

@@ -11,13 +11,14 @@ import type { Queryable, Rows } from './core/database.ts'
 import { cacheKey, type CacheKeyPart } from './core/cache-key.ts'
 import { createContext, type RunOptions, type TenantContext } from './core/context.ts'
 import { TenantryError } from './core/errors.ts'
+import type { StatementGuard } from './core/guard.ts'
 import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
 import type { ApiKeyDirectory, TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
 import type { Tenant } from './core/tenant.ts'
 import { type Binding, bindingOf, ofSharedTables } from './gateway/binding.ts'
 import { connectionConfig } from './gateway/connection/connection-config.ts'
 import { DatabasePools } from './gateway/pool/database-pools.ts'
-import { Gateway, type Principal } from './gateway/gateway.ts'
+import { type Connections, Gateway, type Principal } from './gateway/gateway.ts'
 import type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 import { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 import { Listener } from './gateway/listener.ts'
@@ -108,6 +109,20 @@ const MOST_STRANGERS = 1_000
  * await tenancy.run('acme', () => tenancy.pool.query('select * from orders'))
  */
 export function createTenancy(options: TenancyOptions = {}): Tenancy {
+  return composeTenancy(options, ({ pool }) => pool)
+}
+
+/** What statements pass on their way to the connections, and what judges them. */
+interface Way {
+  readonly pool: Connections
+  readonly guard: StatementGuard
+}
+
+/**
+ * A tenancy whose statements go through what `between` gives: for the testing kit. Tenantry's own, which look up tenants,
+ * go to the pool itself.
+ */
+export function composeTenancy(options: TenancyOptions, between: (way: Way) => Connections): Tenancy {
   const bounds = readBounds(options)
   const connection = options.connection ?? process.env['DATABASE_URL']
   const config = {
@@ -129,12 +144,13 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
   const context = createContext()
   const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
   const pool = new DatabasePools(settings, bounds, events)
-  const parts = { pool, guard, events, ready }
+  const parts = { pool: between({ pool, guard }), guard, events, ready }
   const gateway = new Gateway(parts)
   // Tenantry's own statements need no guard, and run before "ready".
+  const direct = new Gateway({ ...parts, pool })
   const own: Queryable = {
     query: <R>(text: string, values?: readonly unknown[]) =>
-      gateway.single(CENTRAL, { text, values }) as Promise<unknown> as Promise<Rows<R>>,
+      direct.single(CENTRAL, { text, values }) as Promise<unknown> as Promise<Rows<R>>,
   }
   const central = new GatewayPool(gateway, {
     current: () => CENTRAL,

@@ -172,6 +172,42 @@ export const ERRORS = {
     message: 'The question was not answered.',
     hint: 'Run it again, or answer beforehand by options: see --help.',
   },
+  TNY040: {
+    status: 500,
+    message: 'The server for tests could not be started: {reason}.',
+    hint: 'Read {log}, or name a server of your own in TEST_DATABASE_URL.',
+  },
+  TNY041: {
+    status: 500,
+    message: 'A test database cannot be made like this: {reason}.',
+    hint: '{instead}',
+  },
+  TNY042: {
+    status: 500,
+    message: 'Only the tenant "{tenant}" was expected, and there was more: {found}.',
+    hint: 'Mend the code; where central work is meant, pass { allowCentral: true }.',
+  },
+  TNY043: {
+    status: 500,
+    message: 'Only the tenant "{tenant}" was expected, and no statement ran for it.',
+    hint: 'An assertion about nothing proves nothing: check the address, the answer’s status and which tenancy the application uses.',
+  },
+  TNY044: {
+    status: 500,
+    message: 'The transaction of a test is not possible here: {reason}.',
+    hint: 'Tests of one database run one after the other; concurrent ones take a database each.',
+  },
+  TNY045: {
+    status: 500,
+    message:
+      'A statement waits for a transaction that waits for it: in the transaction of a test there is one connection.',
+    hint: 'The code under test needs two connections at once: run this test without inTransaction(), and reset() afterwards.',
+  },
+  TNY046: {
+    status: 500,
+    message: 'The transaction of the test is over: {reason}.',
+    hint: 'Await everything that the test starts, and release every client that it takes.',
+  },
 
   TNY101: {
     status: 404,

@@ -6,7 +6,7 @@ import { TenantryError } from '../core/errors.ts'
 import type { GuardMode, Handling, StatementGuard } from '../core/guard.ts'
 import type { Binding } from './binding.ts'
 import type { Connection } from './connection/connection.ts'
-import type { DatabasePools } from './pool/database-pools.ts'
+import type { Asker } from './pool/connection-pool.ts'
 import { neverBegan, refusedByPooler, refusedEntry, refusedLogin } from './connection/database-error.ts'
 import type { StatementConfig } from './connection/flight.ts'
 
@@ -25,11 +25,24 @@ export interface Principal {
   binding(fresh: boolean): Binding | undefined | Promise<Binding | undefined>
 }
 
-/** What a gateway needs of a pool. */
-export type Connections = Pick<
-  DatabasePools,
-  'acquire' | 'tryAcquire' | 'release' | 'max' | 'total' | 'idle' | 'waiting'
+/** What a gateway and its clients do with a connection, while they hold it. */
+export type Link = Pick<
+  Connection,
+  'send' | 'exchange' | 'status' | 'broken' | 'whenLost' | 'close' | 'ownsBackend'
 >
+
+/** What a gateway needs of a pool. */
+export interface Connections {
+  readonly max: number
+  readonly total: number
+  readonly idle: number
+  readonly waiting: number
+  /** @throws TNY203, TNY214 and what opening a connection throws */
+  acquire(asker?: Asker, signal?: AbortSignal): Promise<Link>
+  /** Without waiting, or not at all. */
+  tryAcquire(asker?: Asker): Link | undefined
+  release(link: Link): void
+}
 
 /** What a gateway is made of. */
 export interface GatewayParts {
@@ -102,14 +115,14 @@ export class Gateway {
     principal: Principal,
     before: readonly string[] | undefined,
     statement: StatementConfig,
-    hold?: (connection: Connection) => void,
-  ): Promise<{ connection: Connection; result: QueryResult }> {
+    hold?: (connection: Link) => void,
+  ): Promise<{ connection: Link; result: QueryResult }> {
     const known = principal.binding(false)
     // What is known already is not awaited: that would cost every statement a turn of the event loop's microtasks.
     let binding = known instanceof Promise ? await known : known
     let refusals = 0
     for (let attempt = 0; ; attempt += 1) {
-      let connection: Connection | undefined
+      let connection: Link | undefined
       try {
         connection = this.pool.tryAcquire(binding) ?? (await this.pool.acquire(binding, statement.signal))
         const result = await connection.send(statement, { binding, before })

@@ -145,7 +145,7 @@ export class Connection {
    * the signal's reason where it was aborted.
    */
   async send(given: StatementConfig, options: FlightOptions = {}): Promise<pg.QueryResult> {
-    const binding = this.#enter(options.binding)
+    const binding = this.#enter(options)
     const { tenantId } = binding ?? {}
     const statement = binding?.shared === true ? this.#completed(given) : given
     if (binding?.common === true) this.#settings.forCommonTables?.(given.text)
@@ -191,12 +191,12 @@ export class Connection {
   }
 
   /** Whose transaction or statement this is: the one bound now, or bound before and still open. */
-  #enter(binding: Binding | undefined): Binding | undefined {
+  #enter({ binding, before }: FlightOptions): Binding | undefined {
     if (binding !== undefined) {
       this.#timeLimitMs = Number(binding.statementTimeout)
       this.#touched.add(binding.roams ? binding.scope : binding.tenantId)
     } else {
-      if (this.#status !== 'I') return this.#binding
+      if (this.#status !== 'I' && before === undefined) return this.#binding
       this.#timeLimitMs = this.#settings.statementTimeoutMs
     }
     return (this.#binding = binding)

@@ -2,10 +2,10 @@
 import type pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
 import type { Handling } from '../../core/guard.ts'
-import type { Connection, TransactionStatus } from '../connection/connection.ts'
+import type { TransactionStatus } from '../connection/connection.ts'
 import type { StatementConfig } from '../connection/flight.ts'
 import { abortReason } from '../connection/statement-cancel.ts'
-import type { Gateway, Principal } from '../gateway.ts'
+import type { Gateway, Link, Principal } from '../gateway.ts'
 import { heeding } from './query-arguments.ts'
 import type { Submission } from './submission.ts'
 
@@ -13,7 +13,7 @@ import type { Submission } from './submission.ts'
 type Transaction =
   | { readonly state: 'none' }
   | { readonly state: 'begun'; readonly before: string[] }
-  | { readonly state: 'open'; readonly connection: Connection }
+  | { readonly state: 'open'; readonly connection: Link }
   /** It never opened, or its connection is gone: what follows must not run on its own, outside of it. */
   | { readonly state: 'lost'; readonly error: unknown }
 
@@ -116,11 +116,7 @@ export class ClientTransaction {
     }
   }
 
-  async #follow(
-    connection: Connection,
-    statement: StatementConfig,
-    commits: boolean,
-  ): Promise<pg.QueryResult> {
+  async #follow(connection: Link, statement: StatementConfig, commits: boolean): Promise<pg.QueryResult> {
     try {
       return await connection.send(statement, { commits })
     } catch (error) {
@@ -153,7 +149,7 @@ export class ClientTransaction {
     contextSignal?: AbortSignal,
   ): Promise<void> {
     const alone = this.#transaction.state === 'none'
-    let held: Connection | undefined
+    let held: Link | undefined
     const onAbort = (): void => contextSignal && submission.giveUp(abortReason(contextSignal))
     contextSignal?.addEventListener('abort', onAbort)
     try {
@@ -195,7 +191,7 @@ export class ClientTransaction {
   }
 
   /** The connection of the transaction, which begins now if it has not. */
-  async #enter(signal: AbortSignal | undefined): Promise<Connection> {
+  async #enter(signal: AbortSignal | undefined): Promise<Link> {
     const { state } = this.#transaction
     if (state === 'none' || state === 'begun') {
       const before = this.#transaction.state === 'begun' ? this.#transaction.before : ['begin']
@@ -207,7 +203,7 @@ export class ClientTransaction {
   }
 
   /** After each answer the server's own word decides whether the transaction goes on. */
-  #settle(connection: Connection): void {
+  #settle(connection: Link): void {
     if (!connection.broken && connection.status !== 'I') return
     if (this.#transaction.state === 'open') this.#transaction = NONE
     this.#gateway.pool.release(connection)

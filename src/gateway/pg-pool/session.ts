@@ -1,8 +1,7 @@
 /** A session: one connection for all statements of a function, not only for those of a transaction. */
 import { TenantryError } from '../../core/errors.ts'
 import type { Asker } from '../pool/connection-pool.ts'
-import type { Connection } from '../connection/connection.ts'
-import { type Connections, Gateway, type GatewayParts, type Principal } from '../gateway.ts'
+import { type Connections, Gateway, type GatewayParts, type Link, type Principal } from '../gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
 
 /**
@@ -31,7 +30,7 @@ export async function withSession<T>(
 /** Looks like the pool to one client, which asks for one connection at a time, and gives it the same each time. */
 class PinnedConnection implements Connections {
   readonly #pool: Connections
-  #connection: Connection | undefined
+  #connection: Link | undefined
   /** It has carried a statement: another one in its place would not be the same session. */
   #served = false
   #lost = false
@@ -53,19 +52,19 @@ class PinnedConnection implements Connections {
     return this.#pool.waiting
   }
 
-  tryAcquire(asker?: Asker): Connection | undefined {
+  tryAcquire(asker?: Asker): Link | undefined {
     if (this.#lost) throw new TenantryError('TNY212')
     this.#connection ??= this.#pool.tryAcquire(asker)
     return this.#connection
   }
 
-  async acquire(asker?: Asker, signal?: AbortSignal): Promise<Connection> {
+  async acquire(asker?: Asker, signal?: AbortSignal): Promise<Link> {
     if (this.#lost) throw new TenantryError('TNY212')
     this.#connection ??= await this.#pool.acquire(asker, signal)
     return this.#connection
   }
 
-  release(connection: Connection): void {
+  release(connection: Link): void {
     if (!connection.broken && connection.status === 'I') {
       this.#served = true
       return

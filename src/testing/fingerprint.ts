@@ -1,0 +1,53 @@
+/** What a template is made from, as one short text: equal texts make equal databases. */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { join, resolve } from 'node:path'
+import { CATALOG_VERSION } from '../catalog/catalog-migrations.ts'
+import type { MigrationFolders, Seed } from '../core/config.ts'
+import type { TenantInput } from '../lifecycle/tenant-input.ts'
+
+/** To be raised when templates are made otherwise. */
+const FORM = 1
+
+/** What is asked for. */
+export interface TemplateInput {
+  readonly tenants: readonly TenantInput[]
+  readonly migrations: MigrationFolders | undefined
+  readonly seed: Seed | string | undefined
+  readonly version: string | undefined
+}
+
+/** @param server its version number */
+export function fingerprintOf(input: TemplateInput, server: string): string {
+  const { tenants, migrations, seed, version } = input
+  const parts = [
+    FORM,
+    CATALOG_VERSION,
+    packageVersion(),
+    server,
+    tenants,
+    filesOf(migrations?.shared ?? 'migrations/shared'),
+    filesOf(migrations?.tenant ?? 'migrations/tenant'),
+    // What a function refers to does not show in its text: that is what `version` is for.
+    typeof seed === 'function' ? seed.toString() : seed === undefined ? null : readFileSync(seed, 'utf8'),
+    version ?? null,
+  ]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16)
+}
+
+function filesOf(folder: string): [name: string, text: string][] {
+  const path = resolve(folder)
+  if (!existsSync(path)) return []
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+    .map(({ name }): [string, string] => [name, readFileSync(join(path, name), 'utf8')])
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+}
+
+function packageVersion(): string {
+  const path = findPackageJSON(import.meta.url)
+  if (path === undefined) return ''
+  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version?: string }
+  return version ?? ''
+}
