@@ -1,11 +1,17 @@
 /** The same reads in each model, against SQL that is written by hand for it: what the choice of a model costs. */
 import type pg from 'pg'
-import { createTenancy, type TenantModel } from 'tenantry'
+import { createTenancy } from 'tenantry'
 import type { Bench } from './bench.ts'
 import type { ReadRow } from './contenders/contender.ts'
 import { openBarePool } from './support/bare-pool.ts'
 import { runClosedLoop, type Throughput, WrongRow } from './support/closed-loop.ts'
-import { makeModelTenants, MODELS, type ModelTenant, type ModelTenants } from './support/model-tenants.ts'
+import {
+  makeModelTenants,
+  type ModelKind,
+  MODELS,
+  type ModelTenant,
+  type ModelTenants,
+} from './support/model-tenants.ts'
 import { createRandom } from './support/random.ts'
 import { say } from './support/report.ts'
 import { medians, pick, ratioOf, type Rounds, takeTurns } from './support/rounds.ts'
@@ -16,18 +22,21 @@ import { ROWS } from './support/tenant-tables.ts'
  * Databases are few where they are chosen at all: with as many as connections, statements would wait for a place more
  * than for an answer.
  */
-const TENANTS = { shared: 200, schema: 200, database: 8 }
-const QUICK_TENANTS = { shared: 30, schema: 30, database: 8 }
+const TENANTS = { shared: 200, schema: 200, database: 8, database_guarded: 8 }
+const QUICK_TENANTS = { shared: 30, schema: 30, database: 8, database_guarded: 8 }
 const CONNECTIONS = 16
 const CONCURRENCY = 32
 const LIST = 10
 
 /** `npm run -s bench -- models`. */
-export const models: Bench = async (world, { quick }) => {
+export const models: Bench = async (world, { quick, only }) => {
   const counts = quick ? QUICK_TENANTS : TENANTS
   say('making tenants of each model')
   const tenants = await makeModelTenants(world, counts)
-  const contenders = MODELS.flatMap((model) => [tenantryReader(tenants, model), handReader(tenants, model)])
+  const contenders = MODELS.flatMap((model) => [
+    tenantryReader(tenants, model),
+    handReader(tenants, model),
+  ]).filter(({ name }) => only === undefined || only.includes(name))
   const plan = quick ? { rounds: 7, roundMs: 300, warmMs: 800 } : { rounds: 9, roundMs: 3_000, warmMs: 8_000 }
   async function load(contender: Reader, ms: number, seed: number): Promise<Throughput> {
     const random = createRandom(seed)
@@ -88,14 +97,13 @@ export const models: Bench = async (world, { quick }) => {
   }
 }
 
-function ratiosOf(rounds: Rounds): Record<TenantModel, number | undefined> {
-  const ratio = (model: TenantModel): number | undefined => ratioOf(rounds, model, `${model}_by_hand`)
-  return { shared: ratio('shared'), schema: ratio('schema'), database: ratio('database') }
+function ratiosOf(rounds: Rounds): Record<string, number | undefined> {
+  return Object.fromEntries(MODELS.map((model) => [model, ratioOf(rounds, model, `${model}_by_hand`)]))
 }
 
 interface Reader {
   readonly name: string
-  readonly model: TenantModel
+  readonly model: ModelKind
   /** One row by its id. */
   read(tenant: ModelTenant, id: number): Promise<ReadRow[]>
   /** The newest ten. */
@@ -105,7 +113,7 @@ interface Reader {
 
 const COLUMNS = 'select id, customer, amount'
 
-function tenantryReader({ appUrl, masterKey }: ModelTenants, model: TenantModel): Reader {
+function tenantryReader({ appUrl, masterKey }: ModelTenants, model: ModelKind): Reader {
   const tenancy = createTenancy({ connection: appUrl, max: CONNECTIONS, masterKey })
   const ask = async ({ id }: ModelTenant, text: string, values: unknown[]): Promise<ReadRow[]> =>
     (await tenancy.poolFor(id).query<ReadRow>(text, values)).rows
@@ -119,7 +127,7 @@ function tenantryReader({ appUrl, masterKey }: ModelTenants, model: TenantModel)
 }
 
 /** As people write it without a library, by a login that no right is checked of: the fastest that it can be. */
-function handReader({ superuserUrl }: ModelTenants, model: TenantModel): Reader {
+function handReader({ superuserUrl }: ModelTenants, model: ModelKind): Reader {
   const pools = new Map<string, pg.Pool>()
   function poolOf(database: string | undefined): pg.Pool {
     const known = pools.get(database ?? '')

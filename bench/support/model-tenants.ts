@@ -32,24 +32,27 @@ export interface TenantsOfKinds<Kind extends string> {
   close(): Promise<void>
 }
 
-export type ModelTenants = TenantsOfKinds<TenantModel>
+/** Databases of tenants' own are sealed unless somebody chooses otherwise. */
+const MODEL_KINDS = {
+  shared: { model: 'shared', tier: 'guarded' },
+  schema: { model: 'schema', tier: 'guarded' },
+  database: { model: 'database', tier: 'sealed' },
+  database_guarded: { model: 'database', tier: 'guarded' },
+} as const
+export type ModelKind = keyof typeof MODEL_KINDS
+export const MODELS = Object.keys(MODEL_KINDS) as readonly ModelKind[]
 
-export const MODELS: readonly TenantModel[] = ['shared', 'schema', 'database']
+export type ModelTenants = TenantsOfKinds<ModelKind>
 
 const DATABASE = 'bench_models'
 const MASTER_KEY = 'nobody keeps anything worth stealing in a benchmark'
 
-/** Tenants of each model, entered by the application's login. */
+/** Tenants of each model, in the tier that they have where nothing is said; and guarded ones with databases. */
 export function makeModelTenants(
   world: BenchWorld,
-  counts: Readonly<Record<TenantModel, number>>,
+  counts: Readonly<Record<ModelKind, number>>,
 ): Promise<ModelTenants> {
-  const tier = 'guarded'
-  return makeTenantsOfKinds(world, counts, {
-    shared: { model: 'shared', tier },
-    schema: { model: 'schema', tier },
-    database: { model: 'database', tier },
-  })
+  return makeTenantsOfKinds(world, counts, MODEL_KINDS)
 }
 
 /** @param counts how many of each kind; each has one table with as many rows as those of the other benchmarks. */
@@ -88,7 +91,7 @@ export async function makeTenantsOfKinds<Kind extends string>(
     await remove()
     for (const name of names) {
       for (let n = 0; n < counts[name]; n++) {
-        made[name].push(await plane.tenants.create({ key: `${name}-${n}`, ...kinds[name] }))
+        made[name].push(await plane.tenants.create({ key: `${name.replace('_', '-')}-${n}`, ...kinds[name] }))
       }
     }
     const db = createAdminDatabase(superuserUrl, 1)

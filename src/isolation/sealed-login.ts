@@ -33,8 +33,8 @@ export async function changeSecret(tx: Queryable, role: string, secret: string):
 }
 
 /**
- * From the commit on nobody logs in as the role. Sessions that are open bind no context any more where the database is
- * hardened; `endSessions` ends them.
+ * From the commit on nobody logs in as the role. Sessions that are open go on until `endSessions` ends them: their context
+ * may be there to stay (docs/decisions/0019-a-context-that-stays.md).
  */
 export async function shutLogin(tx: Queryable, role: string): Promise<void> {
   const name = quoteIdent(role)

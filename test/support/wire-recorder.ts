@@ -18,6 +18,8 @@ export interface WireRecorder {
   take(): string
   /** The statements sent since the last call of this, in the order of their arrival. */
   takeStatements(): SentStatement[]
+  /** Names of the prepared statements that were bound since the last call of this; empty for the unnamed one. */
+  takeBound(): string[]
   close(): Promise<void>
 }
 
@@ -27,6 +29,7 @@ export async function recordWire(url: string): Promise<WireRecorder> {
   const sockets = new Set<Socket>()
   let tags = ''
   let statements: SentStatement[] = []
+  let bound: string[] = []
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
     for (const socket of [client, upstream]) {
@@ -48,6 +51,8 @@ export async function recordWire(url: string): Promise<WireRecorder> {
           tags += String.fromCharCode(rest[0] ?? 0)
           const statement = readStatement(rest.subarray(0, end))
           if (statement !== undefined) statements.push(statement)
+          // Bind holds the names of a portal and of a statement.
+          if (rest[0] === 0x42) bound.push(rest.toString('utf8', 5, end).split('\0')[1] ?? '')
         }
         started = true
         rest = rest.subarray(end)
@@ -67,6 +72,11 @@ export async function recordWire(url: string): Promise<WireRecorder> {
     takeStatements() {
       const taken = statements
       statements = []
+      return taken
+    },
+    takeBound() {
+      const taken = bound
+      bound = []
       return taken
     },
     async close() {

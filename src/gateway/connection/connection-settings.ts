@@ -1,6 +1,7 @@
 /** How the connections of a tenancy are opened and used. */
 import type pg from 'pg'
 import type { Events } from '../../core/events.ts'
+import type { Binding } from '../binding.ts'
 import type { RepeatedTexts } from './statement-names.ts'
 
 /** The same for all connections to a server, but for database and login. */
@@ -13,6 +14,8 @@ export interface ConnectionSettings {
    * equal texts for one statement, and another tenant's parameter types would silently change the answer.
    */
   readonly carried?: boolean
+  /** Where connections serve one tenant alone: that tenant, as it was known last. */
+  readonly resident?: () => Binding | undefined
   /** What came more than once on any connection. */
   readonly repeated: RepeatedTexts
   /** The text of a statement as it must read in tables that tenants share; usually the same. */

@@ -6,10 +6,12 @@ import type { Binding } from '../binding.ts'
 import { carriesNames } from './carried-names.ts'
 import type { ConnectionSettings } from './connection-settings.ts'
 import type { ContextStatement } from './context-statement.ts'
-import { databaseError, endsConnection, flightError, type Moment } from './database-error.ts'
+import { databaseError, endsConnection, flightError, type Moment, refusedSettings } from './database-error.ts'
 import { Deadline } from './deadline.ts'
 import type { Exchange } from './exchange.ts'
+import { withSettings } from '../pool/other-config.ts'
 import { Flight, type FlightLoad, type StatementConfig } from './flight.ts'
+import { ResidentContext, residentSettings } from './resident-context.ts'
 import { abortReason, isCancelled, StatementCancel } from './statement-cancel.ts'
 import { StatementNames } from './statement-names.ts'
 
@@ -46,11 +48,14 @@ export class Connection {
   readonly openedAt = performance.now()
   /** Once true, it must not be used again. */
   broken = false
+  /** It serves one tenant alone, and that one has changed: a new one costs each statement less. */
+  outdated = false
   /** Told of its loss, where nothing is under way that would fail with it. */
   whenLost: ((error: TenantryError) => void) | undefined
   readonly #client: pg.Client
   readonly #settings: ConnectionSettings
   readonly #context: ContextStatement
+  readonly #resident: ResidentContext | undefined
   readonly #names: StatementNames
   readonly #touched = new Set<string>()
   /** A server or network that says nothing any more would hold the caller, and this connection, for ever. */
@@ -68,10 +73,16 @@ export class Connection {
   /** The transaction has set a time limit of its own, which ours must not undercut. */
   #ownTimeLimit = false
 
-  private constructor(client: pg.Client, settings: ConnectionSettings, onEnd: () => void) {
+  private constructor(
+    client: pg.Client,
+    settings: ConnectionSettings,
+    resident: ResidentContext | undefined,
+    onEnd: () => void,
+  ) {
     this.#client = client
     this.#settings = settings
-    this.#context = { named: settings.named || settings.carried === true, ready: false }
+    this.#resident = resident
+    this.#context = { named: settings.named || settings.carried === true, ready: false, resident }
     this.#names = new StatementNames(settings.repeated)
     const { connection: protocol } = client as unknown as Backend
     protocol.on('parseComplete', () => {
@@ -95,19 +106,27 @@ export class Connection {
    * @throws TNY202 where the server cannot be reached; a refused login passes as PostgreSQL says it.
    */
   static async open(settings: ConnectionSettings, onEnd: () => void): Promise<Connection> {
-    const client = new pg.Client(settings.config)
+    const { config } = settings
+    const tenant = settings.named ? settings.resident?.() : undefined
+    const residing = tenant && withSettings(config, residentSettings(tenant))
+    const client = new pg.Client(residing ?? config)
     // A client emits 'error' without a listener only once, and that would end the process.
     client.on('error', () => undefined)
     const { stream } = (client as unknown as Backend).connection
-    const silent = setTimeout(() => stream.destroy(), settings.config.connectionTimeoutMillis ?? 10_000)
+    const silent = setTimeout(() => stream.destroy(), config.connectionTimeoutMillis ?? 10_000)
     try {
       await client.connect()
       // A pooler that nobody told us of would hand a name to a backend where it means another tenant's statement (P1).
       const named = settings.named && !isPooled(client, await findBackend(client))
       const carried = settings.carried === true && (await carriesNames(client))
-      return new Connection(client, { ...settings, named, carried }, onEnd)
+      const resident = tenant && named ? await ResidentContext.settle(client, tenant) : undefined
+      return new Connection(client, { ...settings, named, carried }, resident, onEnd)
     } catch (error) {
       stream.destroy()
+      // A pooler that nobody told us of may not take settings.
+      if (tenant !== undefined && refusedSettings(error)) {
+        return await Connection.open({ ...settings, named: false }, onEnd)
+      }
       throw databaseError(error, 'connect')
     } finally {
       clearTimeout(silent)
@@ -194,6 +213,7 @@ export class Connection {
   #enter({ binding, before }: FlightOptions): Binding | undefined {
     if (binding !== undefined) {
       this.#timeLimitMs = Number(binding.statementTimeout)
+      if (this.#resident?.isOutdatedBy(binding) === true) this.outdated = true
       this.#touched.add(binding.roams ? binding.scope : binding.tenantId)
     } else {
       if (this.#status !== 'I' && before === undefined) return this.#binding

@@ -1,11 +1,19 @@
 /** The statement that enters a tenant: its text, and its Bind and Execute as bytes, made once for each tenant. */
 import type { Binding } from '../binding.ts'
 
+/** What a flight writes to enter a tenant, and how many commands that is. */
+export interface Entry {
+  readonly bytes: Buffer
+  readonly commands: number
+}
+
 /** How a connection sends the context: prepared once under a name, or (through most poolers) unnamed each time. */
 export interface ContextStatement {
   readonly named: boolean
   /** True once the server has confirmed the name. */
   ready: boolean
+  /** Of a connection that serves one tenant alone: a shorter way in, for that tenant as it was. */
+  readonly resident?: { entryOf(binding: Binding): Entry | undefined } | undefined
 }
 
 /** The context's named statement; PostgreSQL plans it once a connection. */
@@ -22,9 +30,9 @@ const named = new WeakMap<Binding, Buffer>()
 
 /** Bind and Execute for a tenant. Source: PostgreSQL manual, 54.7 Message Formats. */
 export function entryOf(binding: Binding, statement: ContextStatement): Buffer {
-  if (!statement.named) return encode('', valuesOf(binding))
+  if (!statement.named) return bindAndExecute('', valuesOf(binding))
   let bytes = named.get(binding)
-  if (bytes === undefined) named.set(binding, (bytes = encode(CONTEXT_NAME, valuesOf(binding))))
+  if (bytes === undefined) named.set(binding, (bytes = bindAndExecute(CONTEXT_NAME, valuesOf(binding))))
   return bytes
 }
 
@@ -39,8 +47,8 @@ function valuesOf(binding: Binding): string[] {
   ]
 }
 
-/** All values as text, no result to speak of, the unnamed portal. */
-function encode(statement: string, values: readonly string[]): Buffer {
+/** Bind and Execute of a statement whose result nobody reads: all values as text, the unnamed portal. */
+export function bindAndExecute(statement: string, values: readonly string[]): Buffer {
   const texts = values.map((value) => Buffer.from(value))
   const length =
     4 + 1 + statement.length + 1 + 2 + 2 + texts.reduce((sum, text) => sum + 4 + text.length, 0) + 2

@@ -83,6 +83,11 @@ export function refusedLogin(error: unknown): boolean {
   return error instanceof pg.DatabaseError && REFUSED_LOGIN.has(error.code ?? '')
 }
 
+/** True where the other side takes no settings with the start of a session: poolers do not (protocol_violation). */
+export function refusedSettings(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '08P01'
+}
+
 /** True where a pooler said while connecting that it has no server: as it does for a while after a login was refused. */
 export function refusedByPooler(error: unknown): boolean {
   if (!(error instanceof TenantryError) || error.code !== 'TNY202') return false

@@ -1,7 +1,13 @@
 /** One round trip: what comes before (BEGIN, the tenant's context) and the statement itself, under one Sync. */
 import pg from 'pg'
 import type { Binding } from '../binding.ts'
-import { CONTEXT_NAME, CONTEXT_TEXT, type ContextStatement, entryOf } from './context-statement.ts'
+import {
+  CONTEXT_NAME,
+  CONTEXT_TEXT,
+  type ContextStatement,
+  type Entry,
+  entryOf,
+} from './context-statement.ts'
 import type { PreparedStatement } from './statement-names.ts'
 
 /** A statement as node-postgres takes it, callbacks aside. */
@@ -74,6 +80,8 @@ export class Flight {
   readonly #context: ContextStatement
   readonly #prepared: PreparedStatement | undefined
   readonly #closing: readonly string[]
+  /** Where the connection is the tenant's alone. */
+  readonly #entry: Entry | undefined
   /** Commands whose answers belong to what goes before, and are not the caller's. */
   #skip: number
   #parsed = 0
@@ -101,7 +109,9 @@ export class Flight {
     this.onNotice = statement.onNotice
     this.binary = statement.binary
     this._result = new PgResult(statement.rowMode, statement.types)
-    this.#skip = (load.before?.length ?? 0) + (load.binding === undefined ? 0 : 1)
+    const { binding, before } = load
+    this.#entry = binding === undefined ? undefined : context.resident?.entryOf(binding)
+    this.#skip = (before?.length ?? 0) + (binding === undefined ? 0 : (this.#entry?.commands ?? 1))
   }
 
   /** True once the server has accepted the tenant's context, so that a later error is the statement's own. */
@@ -141,6 +151,10 @@ export class Flight {
       wire.execute({})
     }
     if (binding === undefined) return before.length
+    if (this.#entry !== undefined) {
+      wire.stream.write(this.#entry.bytes)
+      return before.length
+    }
     const { named, ready } = this.#context
     if (named && !ready) {
       this.#contextParse = before.length + 1

@@ -1,9 +1,15 @@
 /** Which statements a connection has prepared under a name, for which tenant: bounded, and never shared by two. */
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { RecentUses, slotOf } from './recent-uses.ts'
 
 /** A named plan takes some 14 kB of a backend, so that 450 are 6 MB (FINDINGS 22). */
 export const KEPT_NAMES = 450
+/**
+ * How much oftener a text must have come than one that has a name, to get it in its place. A named statement is planned
+ * anew five times before its plan is kept, so that a name which soon goes to the next one costs more than none.
+ */
+const OFTENER = 1
 /** Texts that a process remembers to have seen. */
 const KEPT_TEXTS = 5_000
 /** Longer texts are rarely sent twice, and would be kept here and on the server. */
@@ -21,6 +27,8 @@ export interface PreparedStatement {
    * for again: PostgreSQL refuses to run a named statement whose columns have changed (0A000).
    */
   fields: readonly unknown[] | null | undefined
+  /** Where its uses are counted. */
+  readonly slot: number
 }
 
 /** Texts that came more than once, from whichever tenant: most with literals in them come once, and gain no name. */
@@ -43,6 +51,7 @@ export class StatementNames {
   readonly #repeated: RepeatedTexts
   readonly #statements: LRUCache<string, PreparedStatement>
   readonly #closing: string[] = []
+  readonly #uses = new RecentUses()
   /** Behind a pooler that nobody told us of, another connection's name must be unknown, and not another text's. */
   readonly #prefix = randomBytes(6).toString('hex')
   #count = 0
@@ -65,11 +74,25 @@ export class StatementNames {
   find(scope: string, text: string): PreparedStatement | undefined {
     const key = keyOf(scope, text)
     const known = this.#statements.get(key)
-    if (known !== undefined || !this.#repeated.has(text)) return known
+    if (known === undefined && !this.#repeated.has(text)) return undefined
+    const slot = known?.slot ?? slotOf(key)
+    this.#uses.add(slot)
+    if (known !== undefined || !this.#mayEnter(slot)) return known
     const name = `tenantry_${this.#prefix}_${++this.#count}`
-    const statement = { name, ready: false, fields: undefined }
+    const statement = { name, ready: false, fields: undefined, slot }
     this.#statements.set(key, statement)
     return statement
+  }
+
+  /** Whether a text comes often enough for a name that another has now: the one that was not used for longest. */
+  #mayEnter(slot: number): boolean {
+    if (this.#statements.size < KEPT_NAMES) return true
+    const [oldest = ''] = this.#statements.rkeys()
+    const rival = this.#statements.peek(oldest)
+    if (rival === undefined || this.#uses.of(slot) > this.#uses.of(rival.slot) + OFTENER) return true
+    // The next text is compared with another: one that was in great use once would be in the way of all.
+    this.#statements.get(oldest)
+    return false
   }
 
   /** Its plan does not fit any more, or the server does not know the name: the next time begins anew. */

@@ -1,6 +1,7 @@
 /** The connections to one server: a pool for each database and login that is in use, one cap over all of them. */
 import type { Events } from '../../core/events.ts'
 import { TenantryError } from '../../core/errors.ts'
+import type { Binding } from '../binding.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { ConnectionSettings } from '../connection/connection-settings.ts'
 import { type Asker, ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts'
@@ -16,6 +17,13 @@ export interface DatabasePoolsOptions extends ConnectionPoolOptions {
 /** Where a tenant's statements go, as long as that is not the catalog's database by the runtime login. */
 type Place = Pick<Asker, 'database' | 'login'>
 
+/** A pool beside that of the catalog's database, and whom it serves. */
+interface OwnPool {
+  readonly pool: ConnectionPool
+  /** As it was known last: new connections are opened with its context. */
+  tenant: Binding | undefined
+}
+
 /**
  * Looks like one pool. The runtime login has a pool for the catalog's database always; each other database, and each
  * sealed tenant's own login, has one while it is used: a connection that such a tenant had serves nobody else.
@@ -27,7 +35,7 @@ export class DatabasePools {
   readonly #budget: ServerBudget
   readonly #catalogDatabase: string | undefined
   readonly #catalogPool: ConnectionPool
-  readonly #others = new Map<string, ConnectionPool>()
+  readonly #others = new Map<string, OwnPool>()
   /** Of connections to other databases, once they were handed out. */
   readonly #poolOf = new WeakMap<Connection, ConnectionPool>()
   #sweep: NodeJS.Timeout | undefined
@@ -97,7 +105,10 @@ export class DatabasePools {
     if (place === undefined || (place.database === undefined && place.login === undefined)) {
       return this.#catalogPool
     }
-    return this.#others.get(nameOf(place)) ?? this.#openPool(place)
+    const own = this.#others.get(nameOf(place))
+    if (own === undefined) return this.#openPool(place)
+    if (isResident(place)) own.tenant = place
+    return own.pool
   }
 
   #openPool(place: Place): ConnectionPool {
@@ -107,8 +118,10 @@ export class DatabasePools {
     const inDatabase =
       database === undefined ? this.#settings.config : withDatabase(this.#settings.config, database)
     const config = login === undefined ? inDatabase : withLogin(inDatabase, login)
-    const pool = new ConnectionPool({ ...this.#settings, config }, this.#options, this.#events, this.#budget)
-    this.#others.set(nameOf(place), pool)
+    const settings = { ...this.#settings, config, resident: () => own.tenant }
+    const pool = new ConnectionPool(settings, this.#options, this.#events, this.#budget)
+    const own: OwnPool = { pool, tenant: isResident(place) ? place : undefined }
+    this.#others.set(nameOf(place), own)
     this.#sweep ??= this.#sweepEmpty()
     return pool
   }
@@ -117,13 +130,13 @@ export class DatabasePools {
   #sweepEmpty(): NodeJS.Timeout {
     let emptyBefore = new Set<ConnectionPool>()
     const round = (): void => {
-      for (const [name, pool] of this.#others) {
+      for (const [name, { pool }] of this.#others) {
         if (pool.empty && emptyBefore.has(pool)) {
           this.#others.delete(name)
           void pool.end(0)
         }
       }
-      emptyBefore = new Set([...this.#others.values()].filter(({ empty }) => empty))
+      emptyBefore = new Set([...this.#others.values()].map(({ pool }) => pool).filter(({ empty }) => empty))
       if (this.#others.size > 0) return
       clearInterval(this.#sweep)
       this.#sweep = undefined
@@ -133,14 +146,19 @@ export class DatabasePools {
 
   #sum(count: (pool: ConnectionPool) => number): number {
     let sum = count(this.#catalogPool)
-    for (const pool of this.#others.values()) sum += count(pool)
+    for (const { pool } of this.#others.values()) sum += count(pool)
     return sum
   }
 
   *#pools(): Iterable<ConnectionPool> {
     yield this.#catalogPool
-    yield* this.#others.values()
+    for (const { pool } of this.#others.values()) yield pool
   }
+}
+
+/** Whose context its connections may keep; before the tables that all tenants share it has another. */
+function isResident(place: Place | Binding): place is Binding {
+  return 'searchPath' in place && place.common !== true
 }
 
 /** The password too: once it has changed, connections are opened anew with it. No part can hold a NUL. */

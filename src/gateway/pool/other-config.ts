@@ -1,4 +1,4 @@
-/** The same server, with another database or another login: those belong to the whole server. */
+/** The same server, with another database, another login or settings: the first two belong to the whole server. */
 import pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
 import type { TenantLogin } from '../binding.ts'
@@ -31,6 +31,33 @@ export function withLogin(config: pg.ClientConfig, { user, password }: TenantLog
     result.connectionString = url.href
   }
   return result
+}
+
+/** With settings that its sessions begin with, after those that it has. Source: PostgreSQL manual, 19.1.4. */
+export function withSettings(
+  config: pg.ClientConfig,
+  settings: Readonly<Record<string, string>>,
+): pg.ClientConfig {
+  const own = Object.entries(settings).map(
+    ([name, value]) => `-c ${name}=${value.replaceAll(/[\\\s]/g, String.raw`\$&`)}`,
+  )
+  const options = [optionsOf(config) ?? [], own].flat().join(' ')
+  const result = { ...config, options }
+  if (config.connectionString !== undefined) {
+    const url = new URL(config.connectionString)
+    url.searchParams.set('options', options)
+    result.connectionString = url.href
+  }
+  return result
+}
+
+/** What node-postgres would begin sessions with: by its configuration, or by PGOPTIONS. */
+function optionsOf(config: pg.ClientConfig): string | undefined {
+  // Its typings leave it out.
+  const { connectionParameters } = new pg.Client(config) as unknown as {
+    connectionParameters: { options?: string }
+  }
+  return connectionParameters.options
 }
 
 /** The database that node-postgres would connect to, its defaults included. */
