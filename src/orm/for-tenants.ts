@@ -9,6 +9,8 @@ export interface OrmTenancy<Pool> {
   /** For the tenant of the context, in the moment of each call. */
   readonly pool: Pool
   poolFor(tenant: string | Tenant): Pool
+  /** What `fn` calls is part of the transaction that it begins. */
+  transactionScope<T>(fn: () => T): T
 }
 
 /** The way to an ORM's instances, the same in every adapter. */

@@ -29,14 +29,26 @@ export function knexForTenants(
   tenancy: OrmTenancy<KnexPool>,
   options: KnexForTenantsOptions = {},
 ): DbForTenant {
-  return forTenants(tenancy, (pool) =>
-    knex({
+  return forTenants(tenancy, (pool) => {
+    const db = knex({
       version: SERVER_VERSION,
       ...options,
       client: 'pg',
       connectionPool: forgiving(pool) as never,
-    }),
-  )
+    })
+    const client = db.client as KnexClient
+    const { transaction } = client
+    // Every transaction begins here: of the instance, of its clones, and that of batchInsert.
+    client.transaction = function (...args) {
+      return tenancy.transactionScope(() => Reflect.apply(transaction, this, args))
+    }
+    return db
+  })
+}
+
+/** What of Knex' inner client is used (knex 3.3, client.js). */
+interface KnexClient {
+  transaction(...args: unknown[]): unknown
 }
 
 /** Knex gives the client of a stream back twice, which its own pool forgives (knex 3.3, execution/runner.js). */

@@ -1,7 +1,7 @@
 /** Transactions in the ORM's own API: commit, rollback, savepoints, levels, and many at once. */
 import { afterEach, describe, expect, test } from 'vitest'
 import type { OrmSuite } from '../describe-orm.ts'
-import { errorOf } from './errors.ts'
+import { errorOf, tenantryCode } from './errors.ts'
 
 export function describeTransactions(suite: OrmSuite): void {
   describe('transactions', () => {
@@ -115,6 +115,72 @@ export function describeTransactions(suite: OrmSuite): void {
       )
       expect(emails.filter((right) => !right)).toEqual([])
     })
+
+    suite.testOf(
+      'joins',
+      'A2: a helper that uses the global object is in the transaction of its context',
+      async () => {
+        const { tenancy, client, acme } = suite
+        const failing = tenancy.run(acme, () =>
+          client.db.transaction(async (tx) => {
+            await tx.create({ email: 'own@x.example' })
+            await client.db.create({ email: 'helped@x.example' })
+            await client.forTenant(acme.key).create({ email: 'named@x.example' })
+            expect(await client.db.count()).toBe(4)
+            expect(await tx.count()).toBe(4)
+            expect(await tenancy.outsideTransaction(() => client.db.count())).toBe(1)
+            throw new Error('undo')
+          }),
+        )
+        await expect(failing).rejects.toThrow('undo')
+        expect(await suite.acmeDb.count()).toBe(1)
+      },
+    )
+
+    suite.testOf('joins', 'A2: a transaction of the global object inside of one is a savepoint', async () => {
+      const { tenancy, client, acme } = suite
+      await tenancy.run(acme, () =>
+        client.db.transaction(async (tx) => {
+          await tx.create({ email: 'outer@x.example' })
+          const inner = client.db.transaction(async () => {
+            await client.db.create({ email: 'inner@x.example' })
+            expect(await client.db.count()).toBe(3)
+            throw new Error('inner')
+          })
+          await expect(inner).rejects.toThrow('inner')
+          await client.db.transaction((nested) => nested.create({ email: 'kept@x.example' }))
+        }),
+      )
+      expect(await suite.acmeDb.count()).toBe(3)
+      expect(await suite.acmeDb.find('inner@x.example')).toBeUndefined()
+    })
+
+    suite.testOf('joins', 'A2: inside a transaction another tenant is another tenant', async () => {
+      const { tenancy, client, acme, globex, globexDb } = suite
+      const failing = tenancy.run(acme, () =>
+        client.db.transaction(async (tx) => {
+          await tx.create({ email: 'acme@x.example' })
+          await tenancy.run(globex, () => client.db.create({ email: 'globex@x.example' }))
+          await client.forTenant(globex).create({ email: 'named@x.example' })
+          throw new Error('undo')
+        }),
+      )
+      await expect(failing).rejects.toThrow('undo')
+      expect(await suite.acmeDb.count()).toBe(1)
+      expect(await globexDb.count()).toBe(3)
+    })
+
+    suite.testOf(
+      'joins',
+      'A2: a transaction is refused in another tenant’s context, where no tenant was named',
+      async () => {
+        const { tenancy, client, acme, globex } = suite
+        const leaking = tenancy.run(acme, () =>
+          client.db.transaction((tx) => tenancy.run(globex, () => tx.count())),
+        )
+        expect(tenantryCode(await errorOf(leaking))).toBe('TNY234')
+      },
+    )
 
     test('the transaction of a tenant is for the context’s tenant where none is named', async () => {
       await suite.tenancy.run(suite.globex, () =>
