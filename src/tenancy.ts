@@ -65,7 +65,11 @@ export interface Tenancy extends TenantRuntime {
    * Runs `fn` for a tenant; `{ signal }` stops its statements.
    * @throws TNY209 where the tenant does not exist, TNY211 where it is not active.
    */
-  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>, options?: RunOptions): Promise<T>
+  run<T>(
+    tenant: string | Tenant,
+    fn: (tenant: Tenant) => T | PromiseLike<T>,
+    options?: RunOptions,
+  ): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
   bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
   /** The tenant of the context. @throws TNY201 */
@@ -85,7 +89,7 @@ export interface Tenancy extends TenantRuntime {
    */
   transactionScope<T>(fn: () => T): T
   /** Runs `fn` outside of every transaction: what it writes stays, also where the transaction around it rolls back. */
-  outsideTransaction<T>(fn: () => T): T
+  outsideTransaction<T>(fn: () => T | PromiseLike<T>): Promise<T>
   /**
    * Work of the context's tenant on one connection, for several transactions on one backend; as many sessions as
    * connections leave none for the others. @throws TNY201, TNY210 behind a pooler in transaction mode
@@ -255,7 +259,8 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     },
     async run(tenant, fn, runOptions) {
       const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
-      return context.run(served, () => fn(served), runOptions)
+      // Awaited inside: a query of an ORM runs only as somebody waits for it, for the tenant of whoever does.
+      return context.run(served, async () => await fn(served), runOptions)
     },
     bind: (fn) => scopes.bind(context.bind(fn)),
     requireTenant: () => context.require(),
@@ -265,7 +270,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
       return scopes.around(async () => transact(await tenantPool.connect(), fn, transactionOptions))
     },
     transactionScope: (fn) => scopes.around(fn),
-    outsideTransaction: (fn) => scopes.outside(fn),
+    outsideTransaction: (fn) => scopes.outside(async () => await fn()),
     async session(fn) {
       if (options.pooler !== undefined) {
         throw new TenantryError('TNY210', {

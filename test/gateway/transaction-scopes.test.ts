@@ -286,6 +286,27 @@ describe('join', () => {
   })
 })
 
+test('A1: a query that runs only as it is awaited is in the innermost run, and outside where it was meant to be', async () => {
+  // As the query builders of ORMs are.
+  const lazy = (): PromiseLike<string> => ({
+    // oxlint-disable-next-line unicorn/no-thenable -- what is tested
+    then: (resolve, reject) =>
+      tenancy.pool
+        .query<{ owner: string }>('select distinct owner from orders')
+        .then(({ rows }) => rows[0]?.owner ?? '')
+        .then(resolve, reject),
+  })
+  await inAcme(async () => {
+    expect(await tenancy.run('globex', () => lazy())).toBe('globex')
+    await tenancy.transaction(async (client) => {
+      await client.query("update orders set owner = 'changed'")
+      expect(await lazy()).toBe('changed')
+      expect(await tenancy.outsideTransaction(() => lazy())).toBe('acme')
+      await client.query('rollback')
+    })
+  })
+})
+
 test('refuse: a helper inside is told to use the client; other tenants and outsideTransaction are not', async () => {
   const strict = world.open({ max: 4, transactions: 'refuse' })
   await strict.run('acme', () =>
