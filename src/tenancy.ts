@@ -17,6 +17,7 @@ import { Gateway, type Principal } from './gateway/gateway.ts'
 import type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 import { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 import { Listener } from './gateway/listener.ts'
+import type { SqlTag } from './gateway/pg-pool/sql-tag.ts'
 import { withSession } from './gateway/pg-pool/session.ts'
 import { RepeatedTexts } from './gateway/connection/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/pg-pool/transact.ts'
@@ -47,6 +48,11 @@ export interface Tenancy extends TenantRuntime {
   readonly closing: boolean
   /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
   readonly pool: GatewayPool
+  /**
+   * Statements of the context's tenant as templates, whose values never become SQL: rows of
+   * `await tenancy.sql<Order>`select * from orders where id = ${id}``. @throws TNY201, TNY235
+   */
+  readonly sql: SqlTag
   /**
    * A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. The
    * context's signal does not stop it: what is written here (audit, usage) is not for the client who left.
@@ -247,6 +253,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     directory,
     context,
     pool: tenantPool,
+    sql: tenantPool.sql,
     central,
     shared,
     get closing() {
