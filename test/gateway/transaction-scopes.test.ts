@@ -142,15 +142,17 @@ describe('join', () => {
 
   test('two nested ones at once, and statements beside them: each undoes its own alone', async () => {
     const seen = await undone(async () => {
+      const opened = Promise.withResolvers<void>()
       const failing = tenancy.transaction(async () => {
         await tenancy.pool.query(INSERT, ['failing'])
-        await sleep(20)
+        opened.resolve()
+        await sleep(50)
         throw new Error('alone')
       })
       const results = await Promise.allSettled([
         failing,
         tenancy.transaction(() => tenancy.pool.query(INSERT, ['nested'])),
-        tenancy.pool.query(INSERT, ['beside']),
+        opened.promise.then(() => tenancy.pool.query(INSERT, ['beside'])),
       ])
       expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
       return notes(tenancy.pool)
