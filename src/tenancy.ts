@@ -22,9 +22,11 @@ import { type Connections, Gateway, type Principal } from './gateway/gateway.ts'
 import type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 import { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 import { Listener } from './gateway/listener.ts'
+import type { SqlTag } from './gateway/pg-pool/sql-tag.ts'
 import { withSession } from './gateway/pg-pool/session.ts'
 import { RepeatedTexts } from './gateway/connection/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/pg-pool/transact.ts'
+import { TransactionScopes } from './gateway/pg-pool/transaction-scopes.ts'
 import { createGuard } from './isolation/guard.ts'
 import { readReachingFunctions } from './isolation/reaching-functions.ts'
 import { createKeyring } from './isolation/master-key.ts'
@@ -32,7 +34,7 @@ import { CENTRAL, type Locate, requireServed, tenantPrincipal } from './isolatio
 import { probeServer, requireSafeLogin } from './isolation/probe.ts'
 import { requireTransactions } from './isolation/require-transactions.ts'
 import { serverWarnings, type ServerWarning } from './isolation/server-warnings.ts'
-import { readBounds, readLimits, type TenancyOptions } from './tenancy-options.ts'
+import { readBounds, readLimits, readTransactions, type TenancyOptions } from './tenancy-options.ts'
 
 /** What `health()` says. */
 export interface TenancyHealth {
@@ -54,6 +56,11 @@ export interface Tenancy extends TenantRuntime {
   /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
   readonly pool: GatewayPool
   /**
+   * Statements of the context's tenant as templates, whose values never become SQL: rows of
+   * `await tenancy.sql<Order>`select * from orders where id = ${id}``. @throws TNY201, TNY235
+   */
+  readonly sql: SqlTag
+  /**
    * A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. The
    * context's signal does not stop it: what is written here (audit, usage) is not for the client who left.
    */
@@ -71,7 +78,11 @@ export interface Tenancy extends TenantRuntime {
    * Runs `fn` for a tenant; `{ signal }` stops its statements. While the tenant is being moved it waits first.
    * @throws TNY209 where the tenant does not exist, TNY211 where it is not active, TNY108 where its move takes too long.
    */
-  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>, options?: RunOptions): Promise<T>
+  run<T>(
+    tenant: string | Tenant,
+    fn: (tenant: Tenant) => T | PromiseLike<T>,
+    options?: RunOptions,
+  ): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
   bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
   /** The tenant of the context. @throws TNY201 */
@@ -80,8 +91,18 @@ export interface Tenancy extends TenantRuntime {
   findTenant(): Tenant | undefined
   /** A key for caches and data loaders that no other tenant and no other parts have (A4). @throws TNY201, TypeError */
   cacheKey(...parts: CacheKeyPart[]): string
-  /** One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. */
+  /**
+   * One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. What `fn` calls is part
+   * of it, also by `tenancy.pool` and by ORMs (`transactions: 'join'`); inside another one it is a savepoint.
+   */
   transaction<T>(fn: (client: GatewayClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /**
+   * Runs `fn`, which begins a transaction in a way of its own (an ORM's): what it calls meanwhile is part of that, as it
+   * is with `transaction`. The adapters of Tenantry do so by themselves.
+   */
+  transactionScope<T>(fn: () => T): T
+  /** Runs `fn` outside of every transaction: what it writes stays, also where the transaction around it rolls back. */
+  outsideTransaction<T>(fn: () => T | PromiseLike<T>): Promise<T>
   /**
    * Work of the context's tenant on one connection, for several transactions on one backend; as many sessions as
    * connections leave none for the others. @throws TNY201, TNY210 behind a pooler in transaction mode
@@ -142,6 +163,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     statementTimeoutMs: bounds.statementTimeoutMs,
   }
   const context = createContext()
+  const scopes = new TransactionScopes<GatewayClient>(readTransactions(options), bounds.waitTimeoutMs)
   const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
   const pool = new DatabasePools(settings, bounds, events)
   const parts = { pool: between({ pool, guard }), guard, events, ready }
@@ -260,7 +282,9 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     return tenant === undefined ? undefined : principalOf(tenant, how)
   }
   const { signal } = context
-  const tenantPool = new GatewayPool(gateway, { current: () => ofContext(), signal, central: CENTRAL })
+  const contextTenant = (): string | undefined => context.find()?.id
+  const ofTheContext = { signal, contextTenant, scopes, central: CENTRAL }
+  const tenantPool = new GatewayPool(gateway, { current: () => ofContext(), ...ofTheContext })
   const shared = new GatewayPool(gateway, { current: () => ofContext(bindShared), signal, central: CENTRAL })
 
   return {
@@ -268,6 +292,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     apiKeys,
     context,
     pool: tenantPool,
+    sql: tenantPool.sql,
     central,
     shared,
     get closing() {
@@ -276,20 +301,23 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     ready,
     poolFor(tenant) {
       const principal = principalOf(tenant)
-      return new GatewayPool(gateway, { current: () => principal, signal, central: CENTRAL })
+      return new GatewayPool(gateway, { current: () => principal, signal, scopes, central: CENTRAL })
     },
     async run(tenant, fn, runOptions) {
       const found = await directory.settled(refOf(tenant), runOptions?.signal ?? context.signal())
       const served = requireServed(found, labelOf(tenant))
-      return context.run(served, () => fn(served), runOptions)
+      // Awaited inside: a query of an ORM runs only as somebody waits for it, for the tenant of whoever does.
+      return context.run(served, async () => await fn(served), runOptions)
     },
-    bind: (fn) => context.bind(fn),
+    bind: (fn) => scopes.bind(context.bind(fn)),
     requireTenant: () => context.require(),
     findTenant: () => context.find(),
     cacheKey: (...parts) => cacheKey(context.require().id, parts),
     async transaction(fn, transactionOptions) {
-      return transact(await tenantPool.connect(), fn, transactionOptions)
+      return scopes.around(async () => transact(await tenantPool.connect(), fn, transactionOptions))
     },
+    transactionScope: (fn) => scopes.around(fn),
+    outsideTransaction: (fn) => scopes.outside(async () => await fn()),
     async session(fn) {
       if (options.pooler !== undefined) {
         throw new TenantryError('TNY210', {
@@ -301,7 +329,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
       }
       const principal = ofContext()
       if (principal === undefined) throw new TenantryError('TNY201')
-      return withSession(parts, principal, fn, signal)
+      return withSession(parts, principal, fn, { contextSignal: signal, contextTenant })
     },
     on: (name, listen) => events.on(name, listen),
     async health() {

@@ -14,8 +14,8 @@ const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${p
 
 const subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json')
 const optionalPeers = Object.keys(manifest.peerDependenciesMeta)
-/** Where a peer's own name would say nothing as a subpath. */
-const peerOf = (subpath: string): string => (subpath === './nest' ? '@nestjs/common' : subpath.slice(2))
+/** Adapters are named for their peer, but where its name would say nothing as a subpath. */
+const PEERS: Readonly<Record<string, string>> = { './drizzle': 'drizzle-orm', './nest': '@nestjs/common' }
 
 let folder: string
 let project: string
@@ -78,8 +78,9 @@ describe('with pg and no other peer', () => {
     const outcome = await load(subpath).catch((error: Error) => error)
     if (!(outcome instanceof Error)) return expect(outcome).not.toEqual([])
     // Only an adapter may need a peer, and only the one that it is named for.
-    expect(optionalPeers).toContain(peerOf(subpath))
-    expect(outcome.message).toContain(`Cannot find package '${peerOf(subpath)}'`)
+    const peer = PEERS[subpath] ?? subpath.slice(2)
+    expect(optionalPeers).toContain(peer)
+    expect(outcome.message).toContain(`Cannot find package '${peer}'`)
   })
 
   test('npx tenantry --help', async () => {

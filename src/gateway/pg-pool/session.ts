@@ -2,7 +2,7 @@
 import { TenantryError } from '../../core/errors.ts'
 import type { Asker } from '../pool/connection-pool.ts'
 import { type Connections, Gateway, type GatewayParts, type Link, type Principal } from '../gateway.ts'
-import { GatewayClient } from './gateway-client.ts'
+import { type ClientSettings, GatewayClient } from './gateway-client.ts'
 
 /**
  * Runs `fn` with a client that stays on one connection, from its first statement to the end of `fn`. The context still
@@ -13,11 +13,11 @@ export async function withSession<T>(
   parts: GatewayParts,
   principal: Principal,
   fn: (client: GatewayClient) => Promise<T>,
-  contextSignal: () => AbortSignal | undefined,
+  settings: Pick<ClientSettings, 'contextSignal' | 'contextTenant'>,
 ): Promise<T> {
   const pinned = new PinnedConnection(parts.pool)
   const gateway = new Gateway({ ...parts, pool: pinned })
-  const client = new GatewayClient(gateway, principal, undefined, contextSignal)
+  const client = new GatewayClient(gateway, principal, settings)
   try {
     return await fn(client)
   } finally {
