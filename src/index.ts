@@ -1,6 +1,13 @@
 /** The public entry: everything an application imports from 'tenantry'. */
 export { createControlPlane } from './control-plane.ts'
 export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export type { TenantFollower } from './catalog/follow-tenants.ts'
+export type {
+  ForEachTenantOptions,
+  ForEachTenantReport,
+  TenantFailure,
+  TenantProgress,
+} from './catalog/for-each-tenant.ts'
 export type { CacheKeyPart } from './core/cache-key.ts'
 export { defineConfig } from './core/config.ts'
 export type {
@@ -43,6 +50,7 @@ export { header } from './resolve/header.ts'
 export type { ResolvableRequest } from './resolve/resolvable-request.ts'
 export type { Resolution, Resolver } from './resolve/resolver.ts'
 export { subdomain } from './resolve/subdomain.ts'
+export type { LogFields, MetricLabels, TraceAttributes } from './core/tenant-fields.ts'
 export { createTenancy } from './tenancy.ts'
 export type { Tenancy, TenancyHealth } from './tenancy.ts'
 export type { TenancyOptions } from './tenancy-options.ts'
