@@ -1,10 +1,12 @@
 /** Jobs that are added in a tenant's own transaction, as docs/guides/background-jobs.md tells. */
 import { Logger, makeWorkerUtils, runOnce } from 'graphile-worker'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Tenancy } from '../../src/index.ts'
 import { tasksForTenants } from '../../src/jobs/graphile-worker.ts'
 import { createJobsLogin, type JobsLogin } from '../support/jobs-login.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const OUTBOX = (owner: string): string => `
   create function public.add_job(task text, payload json) returns void
@@ -49,6 +51,11 @@ async function work(): Promise<unknown[]> {
       },
     }),
   })
+  // The outcome is written a moment after the run.
+  await waitFor(async () => {
+    const locked = await world.db.sql('select from graphile_worker._private_jobs where locked_at is not null')
+    return locked.length === 0
+  })
   return ran
 }
 
@@ -73,13 +80,23 @@ test('A1: a job is committed with the rows of its transaction, or not at all, an
 test('S27: a tenant cannot add a job for another: the database names the tenant', async () => {
   const { id } = world.tenants['globex'] ?? {}
   await tenancy.run('acme', async () => {
-    const forged = tenancy.transaction(async (client) => {
-      await client.query(`set local app.current_tenant = '${id}'`)
-      await client.query(ADD, [{ forged: true }])
-    })
-    await expect(forged).rejects.toThrow()
-    await expect(tenancy.pool.query(`select graphile_worker.add_job('task')`)).rejects.toThrow()
+    const set = tenancy.pool.query(`set local app.current_tenant = '${id}'`)
+    await expect(set).rejects.toMatchObject({ code: 'TNY204' })
+    const bare = tenancy.pool.query(`select graphile_worker.add_job('task')`)
+    await expect(bare).rejects.toMatchObject({ code: '42501' })
     await tenancy.pool.query(ADD, [{ tenantryTenant: id, payload: 'looks like one' }])
   })
+  // Past the guard, as acme's role: the context has no proof, so that the job names nobody, and never runs.
+  const unguarded = new pg.Client(world.db.appUrl)
+  await unguarded.connect()
+  await unguarded.query(`begin; set local role "${world.tenants['acme']?.home.role}";
+    set local app.current_tenant = '${id}'; select public.add_job('task', '{"forged":true}'); commit`)
+  await unguarded.end()
   expect(await work()).toEqual([['acme', { tenantryTenant: id, payload: 'looks like one' }]])
+  expect(await world.db.sql('select payload, last_error from graphile_worker._private_jobs')).toEqual([
+    {
+      payload: { tenantryTenant: null, payload: { forged: true } },
+      last_error: expect.stringContaining('names no tenant'),
+    },
+  ])
 })
