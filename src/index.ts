@@ -1,6 +1,13 @@
 /** The public entry: everything an application imports from 'tenantry'. */
 export { createControlPlane } from './control-plane.ts'
 export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export type { TenantFollower } from './catalog/follow-tenants.ts'
+export type {
+  ForEachTenantOptions,
+  ForEachTenantReport,
+  TenantFailure,
+  TenantProgress,
+} from './catalog/for-each-tenant.ts'
 export type { CacheKeyPart } from './core/cache-key.ts'
 export { defineConfig } from './core/config.ts'
 export type {
@@ -72,6 +79,7 @@ export { subdomain } from './resolve/subdomain.ts'
 export { sql } from './sql/template.ts'
 export type { SqlBuilder, SqlBuilders, SqlFragment } from './sql/template.ts'
 export type { TokenSource } from './resolve/token-source.ts'
+export type { LogFields, MetricLabels, TraceAttributes } from './core/tenant-fields.ts'
 export { createTenancy } from './tenancy.ts'
 export type { Tenancy, TenancyHealth } from './tenancy.ts'
 export type { TenancyOptions } from './tenancy-options.ts'

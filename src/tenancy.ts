@@ -1,19 +1,35 @@
 /** createTenancy: wires context, catalog, guard and gateway into what an application uses. */
+import type { EventEmitter } from 'node:events'
 import { ApiKeyCache } from './catalog/api-key-cache.ts'
 import { findApiKey } from './catalog/api-key-store.ts'
 import { readChange } from './catalog/catalog-change.ts'
 import { CATALOG_CHANNEL } from './catalog/catalog-migrations.ts'
 import { LookupLine } from './catalog/lookup-line.ts'
+import { FollowedTenants, type TenantFollower } from './catalog/follow-tenants.ts'
+import {
+  forEachTenant,
+  type ForEachTenantOptions,
+  type ForEachTenantReport,
+} from './catalog/for-each-tenant.ts'
 import { TenantCache } from './catalog/tenant-cache.ts'
 import { requireCatalog } from './catalog/catalog-version.ts'
-import { findProvenTenant } from './catalog/tenant-store.ts'
+import { findProvenTenant, listTenants } from './catalog/tenant-store.ts'
 import type { Queryable, Rows } from './core/database.ts'
 import { cacheKey, type CacheKeyPart } from './core/cache-key.ts'
+import { emitWithin } from './core/emit-within.ts'
 import { createContext, type RunOptions, type TenantContext } from './core/context.ts'
 import { TenantryError } from './core/errors.ts'
 import type { StatementGuard } from './core/guard.ts'
 import { createEvents, type Listener as EventListener, type TenancyEvents } from './core/events.ts'
 import type { ApiKeyDirectory, TenantDirectory, TenantRef, TenantRuntime } from './core/runtime.ts'
+import {
+  logFields,
+  type LogFields,
+  metricLabels,
+  type MetricLabels,
+  traceAttributes,
+  type TraceAttributes,
+} from './core/tenant-fields.ts'
 import type { Tenant } from './core/tenant.ts'
 import { type Binding, bindingOf, ofSharedTables } from './gateway/binding.ts'
 import { connectionConfig } from './gateway/connection/connection-config.ts'
@@ -85,6 +101,29 @@ export interface Tenancy extends TenantRuntime {
   ): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
   bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
+  /**
+   * Ties all listeners of an emitter to the present tenant, those that libraries add to it later too: for uploads, whose
+   * parsers listen to the request. Returns the emitter. @throws TNY201
+   */
+  bindEmitter<E extends EventEmitter>(emitter: E): E
+  /**
+   * Runs `fn` once for each active tenant, in its context; one that throws does not keep the others from their turn.
+   * @throws TNY002, TNY202 where the catalog cannot be read
+   * @example
+   * const { done, failures } = await tenancy.forEachTenant(sendDigest, { concurrency: 8 })
+   */
+  forEachTenant(fn: (tenant: Tenant) => unknown, options?: ForEachTenantOptions): Promise<ForEachTenantReport>
+  /**
+   * For what outlives a request: hears the record of the context's tenant whenever it has changed, and `undefined` once it
+   * is served no longer, within about a second. The returned function stops it. @throws TNY201
+   */
+  follow(follower: TenantFollower): () => void
+  /** The tenant of the context as fields of a log line; empty without one. */
+  logFields(): LogFields
+  /** The same as attributes of a span. */
+  traceAttributes(): TraceAttributes
+  /** Its plan and model, as labels of a metric: few values, however many tenants there are. */
+  metricLabels(): MetricLabels
   /** The tenant of the context. @throws TNY201 */
   requireTenant(): Tenant
   /** The tenant of the context, or `undefined`. */
@@ -281,6 +320,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     const tenant = context.find()
     return tenant === undefined ? undefined : principalOf(tenant, how)
   }
+  const followed = new FollowedTenants({ directory, on: (name, listen) => events.on(name, listen) })
   const { signal } = context
   const contextTenant = (): string | undefined => context.find()?.id
   const ofTheContext = { signal, contextTenant, scopes, central: CENTRAL }
@@ -310,6 +350,18 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
       return context.run(served, async () => await fn(served), runOptions)
     },
     bind: (fn) => scopes.bind(context.bind(fn)),
+    bindEmitter: (emitter) => emitWithin(emitter, scopes.bind(context.bind((emit) => emit()))),
+    async forEachTenant(fn, forEachOptions) {
+      const list = async (page: Parameters<typeof listTenants>[1]) => {
+        await ready()
+        return listTenants(own, page)
+      }
+      return forEachTenant({ context, directory, list }, fn, forEachOptions)
+    },
+    follow: (follower) => followed.follow(context.require().id, scopes.bind(context.bind(follower))),
+    logFields: () => logFields(context.find()),
+    traceAttributes: () => traceAttributes(context.find()),
+    metricLabels: () => metricLabels(context.find()),
     requireTenant: () => context.require(),
     findTenant: () => context.find(),
     cacheKey: (...parts) => cacheKey(context.require().id, parts),

@@ -356,6 +356,21 @@ export const ERRORS = {
     message: 'The connection for LISTEN goes through a pooler that delivers no notifications.',
     hint: 'Set `direct` to the address of PostgreSQL itself; until then each look-up of a tenant asks the database.',
   },
+  TNY221: {
+    status: 500,
+    message: 'The job names no tenant.',
+    hint: 'Add it through the functions for tenants of tenantry/graphile-worker, tenantry/pg-boss or tenantry/bullmq; give jobs without a tenant a handler of their own.',
+  },
+  TNY222: {
+    status: 403,
+    message: 'A page of the origin {origin} may not open a WebSocket to this host.',
+    hint: 'Name the origin in `origins` if the page is yours.',
+  },
+  TNY223: {
+    status: 500,
+    message: 'The storage key {key} is not valid: {reason}.',
+    hint: 'Use words with a colon or a slash between them; not `.`, `..`, or what is empty.',
+  },
   TNY230: {
     status: 500,
     message: 'A statement beside the open transaction of the context is refused.',
