@@ -93,6 +93,6 @@ function forAllRoutes(name: string, register: (app: FastifyInstance) => void): T
 
 /** Fastify's own messages of 4xx, such as those of validation, are written for clients. */
 function exposed(error: unknown): unknown {
-  const { code, statusCode = 500, message } = error as Partial<FastifyError>
+  const { code, statusCode = 500, message } = Object(error) as Partial<FastifyError>
   return statusCode < 500 && code?.startsWith('FST_') === true ? { statusCode, message, expose: true } : error
 }

@@ -53,6 +53,30 @@ export async function exchange(port: number, text: string): Promise<string> {
   return untilClosed(socket)
 }
 
+/** One connection for requests that follow each other, each with a host of its own and an answer in JSON. */
+export function keptConnection(port: number): {
+  ask(host: string, path: string): Promise<string>
+  close(): void
+} {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  return {
+    async ask(host, path) {
+      let received = ''
+      const answer = new Promise<string>((resolve, reject) => {
+        socket.on('data', (chunk: string) => {
+          received += chunk
+          const [, body] = /\r\n\r\n[^{]*(\{.*\})(?:\r\n0\r\n\r\n)?$/s.exec(received) ?? []
+          if (body !== undefined) resolve(body)
+        })
+        socket.once('close', () => reject(new Error(`closed after: ${received}`)))
+      })
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+      return answer.finally(() => socket.removeAllListeners('data').removeAllListeners('close'))
+    },
+    close: () => void socket.destroy(),
+  }
+}
+
 /** All that comes on a socket until it is closed, by whichever side and however. */
 export async function untilClosed(socket: Socket): Promise<string> {
   return new Promise((resolve) => {

@@ -97,7 +97,7 @@ describe.each(Object.entries(FACES))('%s', (_name, load) => {
     )
   })
 
-  test('A2 A3: a transaction stays with its tenant, and a client that was given back is of no use', async () => {
+  test('A2, A3: a transaction stays with its tenant, and a client that was given back is of no use', async () => {
     const nested = await get(port, 'acme.localhost', '/nested')
     expect(JSON.parse(nested.text)).toEqual({ inner: 'globex', outer: 'acme' })
     expect(JSON.parse((await get(port, 'acme.localhost', '/kept')).text)).toEqual({ code: 'TNY207' })
