@@ -10,7 +10,7 @@ import { tokenReader } from './token-source.ts'
 export interface ApiKeyOptions {
   /** Where keys stand; `Authorization: Bearer …` by default. */
   readonly from?: TokenSource
-  /** What every key begins with: other bearer tokens are passed over. `tny_` by default. */
+  /** The word that every key begins with, before the first of its own letters: `tny` for `tny_…`, the default. */
   readonly prefix?: string
 }
 
@@ -24,13 +24,14 @@ export interface ApiKeyOptions {
  * apiKey(tenancy, { from: { header: 'x-api-key' } })
  */
 export function apiKey(keys: { readonly apiKeys: ApiKeyDirectory }, options: ApiKeyOptions = {}): Resolver {
-  const { from = 'bearer', prefix = 'tny_' } = options
+  const { from = 'bearer', prefix = 'tny' } = options
+  const start = `${prefix}_`
   const read = tokenReader(from)
 
   return (request) => {
     const secret = read(request)
-    if (secret === undefined || (from === 'bearer' && !secret.startsWith(prefix))) return 'none'
-    if (!secret.startsWith(prefix)) throw new TenantryError('TNY113')
+    if (secret === undefined || (from === 'bearer' && !secret.startsWith(start))) return 'none'
+    if (!secret.startsWith(start)) throw new TenantryError('TNY113')
     const found = keys.apiKeys.find(secret)
     return found instanceof Promise
       ? found.then((late) => accept(request.raw, late))

@@ -56,7 +56,7 @@ function louder(one: Silence, other: Silence): Silence {
  * `'central'`, no other can make a tenant of it.
  *
  * @example
- * allMustAgree(subdomain({ root: 'example.com' }), tenantOfToken) // a token works on its own tenant's host only
+ * allMustAgree(subdomain({ root: 'example.com' }), jwt({ jwks, issuer, audience })) // a token works on its own tenant's host only
  */
 export function allMustAgree<R>(...resolvers: readonly Resolver<R>[]): Resolver<R> {
   return withRewrites((request) => {

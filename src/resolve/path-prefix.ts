@@ -18,8 +18,20 @@ const PREFIX = /^(\/[\w~-]+)+$/
 /** What no plain path holds: another beginning, escapes, parameters, and what makes a path shorter or begins something else. */
 const ODD = /^[^/]|[%\\;#\x00-\x20\x7f]|\/\/|\/\./
 
-/** Escapes are taken off so often: behind a proxy that decodes stand a framework and a router that may do it too. */
-const MAX_DECODINGS = 3
+/** What programs do to a path before they look at it, each or none of them, in whatever order. */
+const HABITS: readonly ((path: string) => string)[] = [
+  decoded,
+  // WHATWG URL.
+  (path) => path.replaceAll(/[\x00-\x20\x7f]/g, ''),
+  (path) => path.replaceAll('\\', '/'),
+  (path) => path.split(/[?#]/, 1)[0] as string,
+  // Java servers, to which `..;` is a step upwards.
+  (path) => path.replaceAll(/[;?#][^/]*/g, ''),
+  (path) => path.replaceAll(/\/{2,}/g, '/'),
+]
+
+/** A path with an escape, a parameter and two slashes has eight. */
+const MAX_READINGS = 64
 
 /**
  * Takes the path segment behind a prefix as the tenant's key. Routers see the rest: `/t/acme/orders?page=2` is
@@ -43,12 +55,11 @@ export function pathPrefix(options: PathPrefixOptions): Resolver {
   function resembles(path: string): boolean {
     if (!ODD.test(path))
       return path.length > start.length && path.toLowerCase().startsWith(start.toLowerCase())
-    return readings(path).some((text) => {
-      const segments = walk(text).segments
-      return (
-        segments.length > folded.length && folded.every((part, at) => part === segments[at]?.toLowerCase())
-      )
-    })
+    const isNear = ({ segments }: Walk): boolean => {
+      const named = segments.filter((segment) => segment !== '')
+      return named.length > folded.length && folded.every((part, at) => part === named[at]?.toLowerCase())
+    }
+    return readings(path)?.some(isNear) ?? true
   }
 
   function read(target: string): Reading | undefined {
@@ -85,34 +96,36 @@ export function pathPrefix(options: PathPrefixOptions): Resolver {
   )
 }
 
-/** The path, and what is left of it each time that somebody decodes it. */
-function readings(path: string): string[] {
-  const texts = [path]
-  while (texts.length <= MAX_DECODINGS) {
-    const last = texts.at(-1) as string
-    const next = decoded(last)
-    if (next === last) break
-    texts.push(next)
-  }
-  return texts
+/** Where a path leads, and whether it left its root on the way. */
+interface Walk {
+  readonly segments: readonly string[]
+  readonly climbs: boolean
 }
 
-/**
- * What the most forgiving program makes of a path: `\` is `/`, control characters are gone (WHATWG URL), segments end at `;`
- * (Java servers: `..;` is a step upwards) and at what begins a query or a fragment.
- */
-function walk(text: string): { readonly segments: readonly string[]; readonly climbs: boolean } {
+/** All that a path can be taken for; `undefined` where that is more than anybody writes by accident. */
+function readings(path: string): Walk[] | undefined {
+  const texts = new Set([path])
+  // The set grows while it is walked through; every habit makes a path shorter, or leaves it.
+  for (const text of texts) {
+    for (const habit of HABITS) texts.add(habit(text))
+    if (texts.size > MAX_READINGS) return undefined
+  }
+  return [...texts].map(walk)
+}
+
+function walk(text: string): Walk {
   const segments: string[] = []
   let climbs = false
-  for (const part of text.replaceAll(/[\x00-\x20\x7f]/g, '').split(/[/\\]/)) {
-    const segment = part.split(/[;?#]/, 1)[0] as string
+  for (const segment of text.replace(/^\//, '').split('/')) {
     if (segment === '..') climbs = segments.pop() === undefined || climbs
-    else if (segment !== '' && segment !== '.') segments.push(segment)
+    else if (segment !== '.') segments.push(segment)
   }
   return { segments, climbs }
 }
 
 /** What routers get begins with one slash (two begin a host in a URL), and does not leave the tenant upwards. */
 function staysInside(rest: string): boolean {
-  return !/^\/[\x00-\x20\x7f]*[/\\]|[\\#]/.test(rest) && readings(rest).every((text) => !walk(text).climbs)
+  return (
+    !/^\/[\x00-\x20\x7f]*[/\\]|[\\#]/.test(rest) && readings(rest)?.every(({ climbs }) => !climbs) === true
+  )
 }

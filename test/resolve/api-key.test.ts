@@ -53,6 +53,13 @@ describe.each([{ late: false }, { late: true }])('apiKey, answered late: $late',
       expect(await outcomeOf(resolve, sampleRequest(lines))).toBe('none')
   })
 
+  test('keys may begin with a word of your own', async () => {
+    const own = apiKey({ apiKeys: { find: () => undefined } }, { prefix: 'acme' })
+    expect(await outcomeOf(own, sampleRequest(bearer('acme_x')))).toBe('TNY113')
+    for (const other of ['acme', 'acmex', 'tny_x'])
+      expect(await outcomeOf(own, sampleRequest(bearer(other)))).toBe('none')
+  })
+
   test('I2: two Authorization headers are refused', async () => {
     const secret = keys.issue('id-of-acme')
     expect(await outcomeOf(resolve, sampleRequest([...bearer(secret), ...bearer(secret)]))).toBe('TNY102')

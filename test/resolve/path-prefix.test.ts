@@ -52,6 +52,11 @@ describe('pathPrefix', () => {
   })
 
   test.each([
+    [
+      'what one program shortens and another does not',
+      ['/t/acme/%74/orders/..;', '/%74/x//..', '/%74/acme%3f/..', '/%74/acme/%5c..', '/%74/acme/.%09.'],
+    ],
+    ['endless escapes', [`/%${'25'.repeat(2_000)}74/acme`, `/t/acme/%${'25'.repeat(2_000)}2e`]],
     ['another beginning', ['t/acme', './t/acme', 'T/acme']],
     ['another slash', ['//t/acme', '/t//acme', '/t/acme//globex.example/x', '/t/acme/\\x', '///t/acme']],
     ['another case', ['/T/acme', '/t/ACME', '/t/Acme/x']],
