@@ -30,6 +30,8 @@ interface Loading<V> {
   sentAt: number | undefined
 }
 
+/** Seeing every use would cost more than finding what is used: whatever is used often is seen often enough. */
+const USES_SEEN = 1 / 16
 /** A record goes by an id, a key and perhaps a domain. */
 const NAMES_OF_ONE = 3
 /** While nothing can be trusted, how long the catalog is not asked again for a name that nobody had (THREATS I8). */
@@ -57,10 +59,10 @@ export class CatalogMemory<V extends { readonly id: string }> {
 
   /** From memory, without a promise, where it can be trusted; else from the catalog. @throws what `load` throws, TNY112 */
   locate(name: string, load: LoadRecord<V>): V | undefined | Promise<V | undefined> {
-    const entry = this.#names.get(name)
+    const entry = this.#names.peek(name)
     if (entry === undefined) return this.#isAbsent(name) ? undefined : this.#load(name, load, false)
     if (!entry.current || !this.#options.isCurrent()) return this.#load(name, load, true)
-    this.#records.get(entry.value.id) // in use: not the next to be forgotten
+    if (Math.random() < USES_SEEN) this.#use(name, entry)
     return entry.value
   }
 
@@ -87,6 +89,12 @@ export class CatalogMemory<V extends { readonly id: string }> {
     this.#changes.addAll()
     this.#records.clear()
     this.#clearedAt = performance.now()
+  }
+
+  /** In use: neither the record nor its name is the next to be forgotten. */
+  #use(name: string, entry: Entry<V>): void {
+    this.#records.get(entry.value.id)
+    this.#names.get(name)
   }
 
   #isAbsent(name: string): boolean {
