@@ -57,6 +57,7 @@ function idProblem(id: unknown): string | undefined {
 
 /** Two refs of one text name one tenant; other pairs may still do so (a key and its alias, a key and an id). */
 export function distinctRefs(refs: readonly TenantRef[]): readonly TenantRef[] {
+  if (refs.length < 2) return refs
   const byText = new Map(refs.map((ref) => [JSON.stringify(ref), ref]))
   return [...byText.values()]
 }
