@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { endWithParent } from '../dev/parent-watch.ts'
 import type { Bench } from './bench.ts'
 import { fairness } from './fairness.ts'
+import { flight } from './flight.ts'
 import { guard } from './guard.ts'
 import { http } from './http.ts'
 import { memory } from './memory.ts'
@@ -30,6 +31,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   resolve,
   testing,
   orm,
+  flight,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 
