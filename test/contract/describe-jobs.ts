@@ -41,12 +41,15 @@ export function describeJobs(name: string, start: StartJobs): void {
     let jobs: RunningJobs
     /** What ran, as `<tenant of the statement>` and payload. */
     const ran: { owner: string; payload: unknown }[] = []
+    /** Payloads of handlers that were entered, whatever became of them. */
+    const began: unknown[] = []
     const failing = new Set<unknown>()
 
     beforeAll(async () => {
       world = await createTenantWorld('acme', 'globex', 'initech', 'hooli')
       tenancy = world.open()
       jobs = await start(world, tenancy, async (payload, more) => {
+        began.push(payload)
         const { rows } = await tenancy.pool.query<{ owner: string }>('select distinct owner from orders')
         const owner = rows.map((row) => row.owner).join()
         ran.push({ owner, payload })
@@ -100,14 +103,14 @@ export function describeJobs(name: string, start: StartJobs): void {
         { tenantryTenant: 'acme\n', payload: 'no id' },
         { tenantryTenant: [acme], payload: 'a list' },
       ]
-      const before = ran.length
+      const before = began.length
       for (const stored of forged) await jobs.addStored(stored)
       await waitFor(() => jobs.failures().filter((text) => text.includes('TNY221')).length >= forged.length)
       await jobs.addStored({ tenantryTenant: '00000000-0000-7000-8000-000000000000', payload: 'unknown' })
       // A key is no id: keys change hands.
       await jobs.addStored({ tenantryTenant: 'acme', payload: 'by key' })
       await waitFor(() => jobs.failures().filter((text) => text.includes('TNY209')).length >= 2)
-      expect(ran.slice(before)).toEqual([])
+      expect(began.slice(before)).toEqual([])
     })
 
     test('a job that fails is tried again for its own tenant, and disturbs no other', async () => {
@@ -134,7 +137,7 @@ export function describeJobs(name: string, start: StartJobs): void {
       await waitFor(async () => (await tenancy.directory.find({ key: 'initech' }))?.status === 'suspended')
       await jobs.addStored({ tenantryTenant: id, payload: 'while suspended' })
       await waitFor(() => jobs.failures().some((text) => text.includes('TNY211')))
-      expect(ownersOf('while suspended')).toEqual([])
+      expect(began).not.toContain('while suspended')
       await world.plane.tenants.resume('initech')
       await waitFor(async () => {
         await jobs.hurry()
@@ -154,7 +157,7 @@ export function describeJobs(name: string, start: StartJobs): void {
           .slice(before)
           .some((text) => text.includes('TNY209')),
       )
-      expect(ownersOf('too late')).toEqual([])
+      expect(began).not.toContain('too late')
     })
   })
 }
