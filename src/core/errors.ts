@@ -286,6 +286,27 @@ export const ERRORS = {
     hint: 'Set `direct` to the address of PostgreSQL itself; until then each look-up of a tenant asks the database.',
   },
 
+  TNY240: {
+    status: 500,
+    message: '{orm} cannot serve many tenants with the option `{option}`.',
+    hint: 'Leave it out: {advice}.',
+  },
+  TNY241: {
+    status: 500,
+    message: 'This {orm} is not one that tenants can be kept apart in: {reason}.',
+    hint: 'Install a version that the guide names (docs/guides/prisma.md, docs/guides/mikro-orm.md).',
+  },
+  TNY242: {
+    status: 500,
+    message: 'A batch transaction holds queries of more than one tenant.',
+    hint: 'Make the queries and call $transaction in the context of one tenant, or with the client of one.',
+  },
+  TNY243: {
+    status: 500,
+    message: 'This EntityManager belongs to {owner}, and cannot be used for {wanted}.',
+    hint: 'Fork it inside the tenant’s context, or take one by forTenant(tenant).',
+  },
+
   TNY301: {
     status: 409,
     message: 'The key "{key}" is taken.',
