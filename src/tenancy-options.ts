@@ -4,6 +4,7 @@ import { TenantryError } from './core/errors.ts'
 import type { GuardPolicy } from './core/guard.ts'
 import type { Tenant } from './core/tenant.ts'
 import type { TenantLimits } from './gateway/binding.ts'
+import type { TransactionPolicy } from './gateway/pg-pool/transaction-scopes.ts'
 
 /** Options of `createTenancy`. Times in milliseconds. */
 export interface TenancyOptions {
@@ -39,6 +40,13 @@ export interface TenancyOptions {
    * connection is given up. 0 for no limit. Default: 60,000.
    */
   readonly statementTimeoutMs?: number | undefined
+  /**
+   * What a statement does that is made inside the function of a transaction (`tenancy.transaction(fn)`, or an ORM's) for
+   * the same tenant, but not by the transaction's client. `join`: it is part of the transaction, and a transaction in it
+   * is a savepoint. `refuse`: it fails with TNY230. `separate`: it runs beside the transaction, on another connection.
+   * Default: `join`.
+   */
+  readonly transactions?: TransactionPolicy | undefined
   /** What a tenant may take, usually by its plan: weight, connections, time. Asked once for each record of a tenant. */
   readonly limits?: ((tenant: Tenant) => TenantLimits) | undefined
   /** How long an unused connection stays open. Default: 30,000. */
@@ -114,6 +122,15 @@ export function readLimits(given: TenantLimits | undefined, bounds: Bounds): Req
     requireLimit(name, value, Number.isInteger(value) && value >= 0 && value <= LARGEST)
   }
   return limits
+}
+
+const POLICIES: ReadonlySet<string> = new Set<TransactionPolicy>(['join', 'refuse', 'separate'])
+
+/** @throws TNY002 where it is none of the three. */
+export function readTransactions({ transactions = 'join' }: TenancyOptions): TransactionPolicy {
+  if (POLICIES.has(transactions)) return transactions
+  const reason = `\`transactions\` is ${JSON.stringify(transactions)}, not 'join', 'refuse' or 'separate'`
+  throw new TenantryError('TNY002', { params: { reason } })
 }
 
 function requireLimit(name: string, value: number, valid: boolean): void {

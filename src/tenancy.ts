@@ -20,6 +20,7 @@ import { Listener } from './gateway/listener.ts'
 import { withSession } from './gateway/pg-pool/session.ts'
 import { RepeatedTexts } from './gateway/connection/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/pg-pool/transact.ts'
+import { TransactionScopes } from './gateway/pg-pool/transaction-scopes.ts'
 import { createGuard } from './isolation/guard.ts'
 import { readReachingFunctions } from './isolation/reaching-functions.ts'
 import { createKeyring } from './isolation/master-key.ts'
@@ -27,7 +28,7 @@ import { CENTRAL, type Locate, requireServed, tenantPrincipal } from './isolatio
 import { probeServer, requireSafeLogin } from './isolation/probe.ts'
 import { requireTransactions } from './isolation/require-transactions.ts'
 import { serverWarnings, type ServerWarning } from './isolation/server-warnings.ts'
-import { readBounds, readLimits, type TenancyOptions } from './tenancy-options.ts'
+import { readBounds, readLimits, readTransactions, type TenancyOptions } from './tenancy-options.ts'
 
 /** What `health()` says. */
 export interface TenancyHealth {
@@ -73,8 +74,18 @@ export interface Tenancy extends TenantRuntime {
   findTenant(): Tenant | undefined
   /** A key for caches and data loaders that no other tenant and no other parts have (A4). @throws TNY201, TypeError */
   cacheKey(...parts: CacheKeyPart[]): string
-  /** One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. */
+  /**
+   * One transaction of the context's tenant; COMMIT when `fn` resolves, ROLLBACK when it throws. What `fn` calls is part
+   * of it, also by `tenancy.pool` and by ORMs (`transactions: 'join'`); inside another one it is a savepoint.
+   */
   transaction<T>(fn: (client: GatewayClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /**
+   * Runs `fn`, which begins a transaction in a way of its own (an ORM's): what it calls meanwhile is part of that, as it
+   * is with `transaction`. The adapters of Tenantry do so by themselves.
+   */
+  transactionScope<T>(fn: () => T): T
+  /** Runs `fn` outside of every transaction: what it writes stays, also where the transaction around it rolls back. */
+  outsideTransaction<T>(fn: () => T): T
   /**
    * Work of the context's tenant on one connection, for several transactions on one backend; as many sessions as
    * connections leave none for the others. @throws TNY201, TNY210 behind a pooler in transaction mode
@@ -119,6 +130,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     statementTimeoutMs: bounds.statementTimeoutMs,
   }
   const context = createContext()
+  const scopes = new TransactionScopes<GatewayClient>(readTransactions(options), bounds.waitTimeoutMs)
   const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
   const pool = new DatabasePools(settings, bounds, events)
   const parts = { pool, guard, events, ready }
@@ -222,7 +234,9 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     return tenant === undefined ? undefined : principalOf(tenant, how)
   }
   const { signal } = context
-  const tenantPool = new GatewayPool(gateway, { current: () => ofContext(), signal, central: CENTRAL })
+  const contextTenant = (): string | undefined => context.find()?.id
+  const ofTheContext = { signal, contextTenant, scopes, central: CENTRAL }
+  const tenantPool = new GatewayPool(gateway, { current: () => ofContext(), ...ofTheContext })
   const shared = new GatewayPool(gateway, { current: () => ofContext(bindShared), signal, central: CENTRAL })
 
   return {
@@ -237,19 +251,21 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     ready,
     poolFor(tenant) {
       const principal = principalOf(tenant)
-      return new GatewayPool(gateway, { current: () => principal, signal, central: CENTRAL })
+      return new GatewayPool(gateway, { current: () => principal, signal, scopes, central: CENTRAL })
     },
     async run(tenant, fn, runOptions) {
       const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
       return context.run(served, () => fn(served), runOptions)
     },
-    bind: (fn) => context.bind(fn),
+    bind: (fn) => scopes.bind(context.bind(fn)),
     requireTenant: () => context.require(),
     findTenant: () => context.find(),
     cacheKey: (...parts) => cacheKey(context.require().id, parts),
     async transaction(fn, transactionOptions) {
-      return transact(await tenantPool.connect(), fn, transactionOptions)
+      return scopes.around(async () => transact(await tenantPool.connect(), fn, transactionOptions))
     },
+    transactionScope: (fn) => scopes.around(fn),
+    outsideTransaction: (fn) => scopes.outside(fn),
     async session(fn) {
       if (options.pooler !== undefined) {
         throw new TenantryError('TNY210', {
@@ -261,7 +277,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
       }
       const principal = ofContext()
       if (principal === undefined) throw new TenantryError('TNY201')
-      return withSession(parts, principal, fn, signal)
+      return withSession(parts, principal, fn, { contextSignal: signal, contextTenant })
     },
     on: (name, listen) => events.on(name, listen),
     async health() {

@@ -285,6 +285,32 @@ export const ERRORS = {
     message: 'The connection for LISTEN goes through a pooler that delivers no notifications.',
     hint: 'Set `direct` to the address of PostgreSQL itself; until then each look-up of a tenant asks the database.',
   },
+  TNY230: {
+    status: 500,
+    message: 'A statement beside the open transaction of the context is refused.',
+    hint: 'Use the transaction’s own client, or tenancy.outsideTransaction(fn) where it is meant to run by itself: docs/guides/transactions.md.',
+  },
+  TNY231: {
+    status: 500,
+    message: 'The transaction that this statement was made in has ended.',
+    hint: 'Await everything that is begun inside the function of a transaction.',
+  },
+  TNY232: {
+    status: 500,
+    message: 'A transaction inside another one cannot have a mode of its own: {mode}.',
+    hint: 'Give the mode to the outer transaction, or run this one by itself: tenancy.outsideTransaction(fn).',
+  },
+  TNY233: {
+    status: 500,
+    message:
+      'The transaction of the context is in use by something else, and did not become free within {ms} ms.',
+    hint: 'A stream that is being read, and a nested transaction, hold it: end them first, or use tenancy.outsideTransaction(fn).',
+  },
+  TNY234: {
+    status: 500,
+    message: 'A client of tenant {tenant} was used in the context of another tenant.',
+    hint: 'Take a client inside run(), or name the tenant that is meant: poolFor(tenant), dbForTenant(tenant).',
+  },
 
   TNY240: {
     status: 500,

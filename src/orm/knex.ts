@@ -1,17 +1,8 @@
 /** Knex over the gateway: `dbForTenant()` gives a Knex whose every statement reaches one tenant. */
 import knex, { type Knex } from 'knex'
-import { LRUCache } from 'lru-cache'
-import type { TenantContext } from '../core/context.ts'
-import type { Tenant } from '../core/tenant.ts'
+import { forTenants, type ForTenants, type OrmTenancy } from './for-tenants.ts'
 
-/** What of a tenancy this adapter uses. */
-export interface KnexTenancy {
-  readonly context: TenantContext
-  /** Knex takes anything with `connect()` as its pool. */
-  poolFor(tenant: string | Tenant): KnexPool
-}
-
-/** What Knex calls of a pool. */
+/** What Knex calls of a pool: it takes anything with `connect()`. */
 export interface KnexPool {
   connect(): Promise<object & { readonly release: (error?: boolean) => void }>
 }
@@ -22,14 +13,9 @@ export type KnexForTenantsOptions = Omit<
   'client' | 'connection' | 'pool' | 'connectionPool' | 'searchPath'
 >
 
-/**
- * The Knex of a tenant, named by id, key or record; without an argument (or with `undefined`), of the tenant of the
- * context. @throws TNY201 where there is none
- */
-export type DbForTenant = (tenant?: string | Tenant) => Knex
+/** The Knex of a tenant, or, as `db`, the one for the tenant of the context. */
+export type DbForTenant = ForTenants<Knex>
 
-/** Knex instances that are kept: 22 kB each, and none holds a connection. */
-const KEPT_INSTANCES = 2_500
 /** Else each instance asks the server before its first statement. The oldest version that Tenantry works with. */
 const SERVER_VERSION = '15.0'
 
@@ -37,23 +23,32 @@ const SERVER_VERSION = '15.0'
  * @example
  * const dbForTenant = knexForTenants(tenancy)
  * const orders = await dbForTenant('acme')('orders').where({ paid: false })
+ * const { db } = dbForTenant // for the tenant of the context
  */
-export function knexForTenants(tenancy: KnexTenancy, options: KnexForTenantsOptions = {}): DbForTenant {
-  const instances = new LRUCache<string, Knex>({ max: KEPT_INSTANCES })
-  return (tenant) => {
-    const named = tenant ?? tenancy.context.require()
-    const name = typeof named === 'string' ? named : named.id
-    const known = instances.get(name)
-    if (known !== undefined) return known
+export function knexForTenants(
+  tenancy: OrmTenancy<KnexPool>,
+  options: KnexForTenantsOptions = {},
+): DbForTenant {
+  return forTenants(tenancy, (pool) => {
     const db = knex({
       version: SERVER_VERSION,
       ...options,
       client: 'pg',
-      connectionPool: forgiving(tenancy.poolFor(named)) as never,
+      connectionPool: forgiving(pool) as never,
     })
-    instances.set(name, db)
+    const client = db.client as KnexClient
+    const { transaction } = client
+    // Every transaction begins here: of the instance, of its clones, and that of batchInsert.
+    client.transaction = function (...args) {
+      return tenancy.transactionScope(() => Reflect.apply(transaction, this, args))
+    }
     return db
-  }
+  })
+}
+
+/** What of Knex' inner client is used (knex 3.3, client.js). */
+interface KnexClient {
+  transaction(...args: unknown[]): unknown
 }
 
 /** Knex gives the client of a stream back twice, which its own pool forgives (knex 3.3, execution/runner.js). */

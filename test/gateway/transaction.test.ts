@@ -1,3 +1,4 @@
+import Cursor from 'pg-cursor'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Tenancy } from '../../src/index.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
@@ -118,16 +119,36 @@ test('P3: without the rollback the next tenant would work inside the first one�
   await plain.end()
 })
 
-test('A2: a transaction stays with its tenant, whatever the context becomes', async () => {
+test('A2: a client of one tenant is refused in another’s context, unless its tenant was named', async () => {
   const tenancy = world.open()
-  const owners = await tenancy.run('acme', () =>
+  const text = 'select distinct owner from orders'
+  await tenancy.run('acme', () =>
     tenancy.transaction(async (client) => {
-      const inside = await tenancy.run('globex', () => client.query('select distinct owner from orders'))
-      const other = await tenancy.run('globex', () => tenancy.pool.query('select distinct owner from orders'))
-      return [inside?.rows, other.rows]
+      await client.query("update orders set note = 'mine'")
+      await tenancy.run('globex', async () => {
+        await expect(client.query(text)).rejects.toMatchObject({ code: 'TNY234' })
+        expect(() => client.query(new Cursor(text))).toThrow(expect.objectContaining({ code: 'TNY234' }))
+        expect((await tenancy.pool.query(text)).rows).toEqual([{ owner: 'globex' }])
+        const named = await tenancy.poolFor('acme').connect()
+        expect((await named.query(text)).rows).toEqual([{ owner: 'acme' }])
+        named.release()
+      })
+      // The transaction is as it was.
+      expect((await client.query("select distinct note from orders where note = 'mine'")).rows).toHaveLength(
+        1,
+      )
+      await tenancy.run('globex', () => client.query('rollback'))
     }),
   )
-  expect(owners).toEqual([[{ owner: 'acme' }], [{ owner: 'globex' }]])
+  const { rows } = await tenancy.poolFor('acme').query("select from orders where note = 'mine'")
+  expect(rows).toEqual([])
+})
+
+test('A2: outside of every context a client is still its tenant’s', async () => {
+  const tenancy = world.open()
+  const client = await tenancy.run('acme', () => tenancy.pool.connect())
+  expect((await client.query('select distinct owner from orders')).rows).toEqual([{ owner: 'acme' }])
+  client.release()
 })
 
 test('A3: a client used after release throws', async () => {

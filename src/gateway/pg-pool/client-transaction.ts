@@ -9,6 +9,20 @@ import type { Gateway, Principal } from '../gateway.ts'
 import { heeding } from './query-arguments.ts'
 import type { Submission } from './submission.ts'
 
+/** What runs a client's statements: by itself, or inside another client's transaction. */
+export interface Transacting {
+  /** As the server will see it at the next statement. */
+  readonly status: TransactionStatus
+  /** How many transactions it is inside of. */
+  readonly depth: number
+  /** Runs one statement where it belongs. @param contextSignal for a statement that brings none. */
+  run(statement: StatementConfig, contextSignal?: AbortSignal): Promise<pg.QueryResult>
+  /** A Submittable's turn. Never rejects. */
+  carry(submission: Submission, notice: (notice: unknown) => void, contextSignal?: AbortSignal): Promise<void>
+  /** Ends what is open. */
+  leave(destroy: boolean): Promise<void>
+}
+
 /** A transaction that was begun but not yet sent, or is open on a connection. */
 type Transaction =
   | { readonly state: 'none' }
@@ -28,17 +42,22 @@ const UNSTOPPED: ReadonlySet<Handling> = new Set<Handling>(['begin', 'commit', '
 const ROLLBACK_MS = 5_000
 
 /** One client's transactions, one after the other. Its statements must come one at a time. */
-export class ClientTransaction {
+export class ClientTransaction implements Transacting {
   readonly #gateway: Gateway
   readonly #principal: Principal
-  readonly #onLost: (error: unknown) => void
+  readonly #on: { readonly begin: () => void; readonly lost: (error: unknown) => void }
+  readonly depth = 0
   #transaction: Transaction = NONE
 
-  /** @param onLost called when the connection of an open transaction is found to be lost. */
-  constructor(gateway: Gateway, principal: Principal, onLost: (error: unknown) => void) {
+  /** @param on `lost`: the connection of an open transaction is found to be lost. */
+  constructor(
+    gateway: Gateway,
+    principal: Principal,
+    on: { readonly begin: () => void; readonly lost: (error: unknown) => void },
+  ) {
     this.#gateway = gateway
     this.#principal = principal
-    this.#onLost = onLost
+    this.#on = on
   }
 
   /** As the server will see it at the next statement. */
@@ -70,6 +89,7 @@ export class ClientTransaction {
     switch (handling) {
       case 'begin':
         if (transaction.state === 'none') this.#transaction = { state: 'begun', before: [statement.text] }
+        this.#on.begin()
         return localResult('BEGIN')
       case 'set-transaction':
         if (transaction.state === 'begun') transaction.before.push(statement.text)
@@ -215,7 +235,7 @@ export class ClientTransaction {
 
   #lose(error: unknown): void {
     this.#transaction = { state: 'lost', error }
-    this.#onLost(error)
+    this.#on.lost(error)
   }
 
   /** Ends what is open: by ROLLBACK (P3), or by closing the connection. */
@@ -235,7 +255,7 @@ export class ClientTransaction {
 }
 
 /** The answer to a statement that needed no round trip. */
-function localResult(command: string): pg.QueryResult {
+export function localResult(command: string): pg.QueryResult {
   return { command, rowCount: null, oid: 0, rows: [], fields: [] }
 }
 

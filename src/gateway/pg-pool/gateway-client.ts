@@ -2,27 +2,50 @@
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { TenantryError } from '../../core/errors.ts'
-import { ClientTransaction } from './client-transaction.ts'
+import { ClientTransaction, type Transacting } from './client-transaction.ts'
 import type { TransactionStatus } from '../connection/connection.ts'
 import type { StatementConfig } from '../connection/flight.ts'
 import type { Gateway, Principal } from '../gateway.ts'
+import { JoinedTransaction } from './joined-transaction.ts'
+import { inTime, Nesting } from './nesting.ts'
 import { answer, type GatewayQuery, readQueryArguments } from './query-arguments.ts'
 import { Submission } from './submission.ts'
 import type { SubmittedQuery } from './submittable.ts'
+import type { TransactionScopes } from './transaction-scopes.ts'
+
+/** What a client is told by the pool that hands it over. */
+export interface ClientSettings {
+  /** Called once, with what `release` was given. */
+  readonly onRelease?: ((error: Error | boolean | undefined) => void) | undefined
+  /** Asked in the moment of each call, for statements that bring no signal. */
+  readonly contextSignal?: (() => AbortSignal | undefined) | undefined
+  /**
+   * Of a client that nobody has named a tenant for: asked in the moment of each call, who the context's tenant is. Where
+   * it is another one by then, the call is refused (A2).
+   */
+  readonly contextTenant?: (() => string | undefined) | undefined
+  readonly scopes?: TransactionScopes<GatewayClient> | undefined
+  /** The client whose transaction it is part of. */
+  readonly outer?: GatewayClient | undefined
+}
+
+/** What ends a transaction must pass, wherever it is called from. */
+const ROLLBACK = /^\s*(rollback|abort)\b/i
 
 /**
  * A `pg.PoolClient`. Statements outside a transaction are flights of their own, on whatever connection is free; from
  * BEGIN to COMMIT they stay on one. The tenant is that of the moment it was taken, and never changes (A2).
  */
 export class GatewayClient extends EventEmitter implements pg.PoolClient {
-  readonly #transaction: ClientTransaction
-  readonly #onRelease: (error: Error | boolean | undefined) => void
-  readonly #contextSignal: () => AbortSignal | undefined
+  readonly #transaction: Transacting
+  readonly #principal: Principal
+  readonly #settings: ClientSettings
   #released = false
   /** Statements run one after the other, as on a real client. */
   #queue: Promise<unknown> = Promise.resolve()
   readonly #submissions = new Set<Submission>()
   #types: pg.TypeOverrides | undefined
+  #nesting: Nesting | undefined
 
   // A client is no one connection: what pg.PoolClient says of its own is empty here.
   readonly host: string = ''
@@ -30,29 +53,28 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   readonly ssl: boolean = false
   readonly pipeline: boolean = false
 
-  /**
-   * @param onRelease called once, with what `release` was given.
-   * @param contextSignal asked in the moment of each call, for statements that bring no signal.
-   */
-  constructor(
-    gateway: Gateway,
-    principal: Principal,
-    onRelease: (error: Error | boolean | undefined) => void = () => undefined,
-    contextSignal: () => AbortSignal | undefined = () => undefined,
-  ) {
+  constructor(gateway: Gateway, principal: Principal, settings: ClientSettings = {}) {
     super()
-    this.#onRelease = onRelease
-    this.#contextSignal = contextSignal
-    this.#transaction = new ClientTransaction(gateway, principal, (error) => {
-      // With node-postgres nobody listening would end the process; here the statement's own error says it.
-      if (this.listenerCount('error') > 0) this.emit('error', error)
+    this.#principal = principal
+    this.#settings = settings
+    const { outer, scopes } = settings
+    if (outer !== undefined && scopes !== undefined) {
+      this.#transaction = new JoinedTransaction(gateway, principal, { outer, scopes }, this)
+      return
+    }
+    this.#transaction = new ClientTransaction(gateway, principal, {
+      begin: () => scopes?.began(this),
+      lost: (error) => {
+        // With node-postgres nobody listening would end the process; here the statement's own error says it.
+        if (this.listenerCount('error') > 0) this.emit('error', error)
+      },
     })
   }
 
   /**
    * Every form of node-postgres' `query`. A Submittable (cursor, stream, COPY) is returned as it is, told its errors
    * itself, and runs in a transaction of its own outside of one.
-   * @throws TNY207 after `release`: at once for a Submittable, else by the promise.
+   * @throws TNY207 after `release`, TNY234 in another tenant's context: at once for a Submittable, else by the promise.
    */
   readonly query = ((...args: unknown[]): unknown => {
     const read = readQueryArguments(args)
@@ -63,11 +85,13 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     return answer(this.#enqueue(read.statement), read.callback)
   }) as GatewayQuery
 
-  /** Carries a Submittable. Resolves when its connection is free again, and never rejects. @throws TNY207 */
+  /** Carries a Submittable. Resolves when its connection is free again, and never rejects. @throws TNY207, TNY234 */
   submit(query: SubmittedQuery): Promise<void> {
     if (this.#released) throw new TenantryError('TNY207')
+    const foreign = this.#foreignContext()
+    if (foreign !== undefined) throw foreign
     if (query._result !== undefined && this.#types !== undefined) query._result._types ??= this.#types
-    const signal = this.#contextSignal()
+    const signal = this.#settings.contextSignal?.()
     const submission = new Submission(query)
     this.#submissions.add(submission)
     const turn = this.#queue.then(() =>
@@ -87,7 +111,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     this.#released = true
     for (const submission of this.#submissions) submission.giveUp(new TenantryError('TNY207'))
     this.#queue = this.#queue.then(() => this.#transaction.leave(Boolean(error)))
-    this.#onRelease(error)
+    this.#settings.onRelease?.(error)
   }
 
   /** It is connected whenever it is used. */
@@ -109,6 +133,47 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   /** As the server will see it at the next statement: idle, in a transaction, in a failed one. */
   getTransactionStatus(): TransactionStatus {
     return this.#transaction.status
+  }
+
+  get principal(): Principal {
+    return this.#principal
+  }
+
+  get isInTransaction(): boolean {
+    return !this.#released && this.#transaction.status !== 'I'
+  }
+
+  /** How many transactions it is inside of. */
+  get depth(): number {
+    return this.#transaction.depth
+  }
+
+  /** Of the clients that have joined its transaction. */
+  get nesting(): Nesting {
+    this.#nesting ??= new Nesting()
+    return this.#nesting
+  }
+
+  /**
+   * A turn in its transaction, for a client that has joined it.
+   * @throws TNY231 where the transaction has ended, TNY233 where the turn does not come in time.
+   */
+  async follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number): Promise<T> {
+    let wanted = true
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const turn = this.#queue.then(async () => {
+      begin()
+      if (!wanted || !this.isInTransaction) throw new TenantryError('TNY231')
+      return fn(this.#transaction)
+    })
+    this.#queue = turn.catch(() => undefined)
+    try {
+      await inTime(begun, waitMs)
+    } catch (error) {
+      wanted = false
+      throw error
+    }
+    return turn
   }
 
   escapeIdentifier(name: string): string {
@@ -146,10 +211,20 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   /** Does nothing: 'drain' is not emitted. */
   resumeDrain(): void {}
 
+  /** What is wrong with using this client here; nothing where there is no tenant in the context. */
+  #foreignContext(): TenantryError | undefined {
+    const here = this.#settings.contextTenant?.()
+    const { tenantId } = this.#principal
+    if (here === undefined || tenantId === undefined || here === tenantId) return undefined
+    return new TenantryError('TNY234', { params: { tenant: tenantId }, tenantId })
+  }
+
   async #enqueue(statement: StatementConfig): Promise<pg.QueryResult> {
     // A caller that forgot to await is told at once, not after the queue (A3).
     if (this.#released) throw new TenantryError('TNY207')
-    const signal = this.#contextSignal()
+    const foreign = this.#foreignContext()
+    if (foreign !== undefined && !ROLLBACK.test(statement.text)) throw foreign
+    const signal = this.#settings.contextSignal?.()
     const heard = {
       ...statement,
       types: statement.types ?? this.#types,

@@ -7,6 +7,8 @@ import type { Gateway, Principal } from '../gateway.ts'
 import { unsupportedCopy } from './client-transaction.ts'
 import { GatewayClient } from './gateway-client.ts'
 import { answer, type Callback, type GatewayQuery, heeding, readQueryArguments } from './query-arguments.ts'
+import type { SubmittedQuery } from './submittable.ts'
+import type { TransactionScopes } from './transaction-scopes.ts'
 
 /** How a pool learns whom a call is for. */
 export interface PrincipalSource {
@@ -14,6 +16,10 @@ export interface PrincipalSource {
   current(): Principal | undefined
   /** Asked in the same moment: the signal of the context, for statements that bring none. */
   signal(): AbortSignal | undefined
+  /** Of a pool whose tenant nobody has named: the id of the context's tenant. */
+  readonly contextTenant?: (() => string | undefined) | undefined
+  /** The transactions that its statements may be inside of. */
+  readonly scopes?: TransactionScopes<GatewayClient> | undefined
   /** Serves the few statements that ORMs send before there is a tenant. */
   readonly central: Principal
 }
@@ -72,12 +78,20 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   readonly query = ((...args: unknown[]): unknown => {
     const principal = this.#source.current()
     const read = readQueryArguments(args)
+    const open = this.#source.scopes?.open()
     if (read.submitted !== undefined) {
-      const client = this.#connect(principal)
-      void client.submit(read.submitted).then(() => client.release())
+      if (open === undefined || principal === undefined) {
+        const client = this.#connect(principal)
+        void client.submit(read.submitted).then(() => client.release())
+      } else void this.#submitBeside(open, principal, read.submitted)
       return read.submitted
     }
-    return answer(this.#query(principal, read.statement, this.#source.signal()), read.callback)
+    const signal = this.#source.signal()
+    const result =
+      open === undefined || principal === undefined
+        ? this.#query(principal, read.statement, signal)
+        : this.#queryBeside(open, principal, read.statement, signal)
+    return answer(result, read.callback)
   }) as GatewayQuery
 
   /** A client, for transactions. Take it, use it, release it. */
@@ -85,7 +99,13 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   connect(callback: ConnectCallback): void
   connect(callback?: ConnectCallback): Promise<GatewayClient> | undefined {
     const principal = this.#source.current()
-    const promise = Promise.resolve().then(() => this.#handOver(principal))
+    const open = this.#source.scopes?.open()
+    const promise = Promise.resolve().then(async () =>
+      this.#handOver(
+        principal,
+        open && principal && (await joins(open, principal, this.#source)) ? open : undefined,
+      ),
+    )
     const inner: Callback<GatewayClient> | undefined =
       callback && ((error, client) => callback(error, client, (release) => client?.release(release)))
     return answer(promise, inner)
@@ -120,6 +140,38 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     })
   }
 
+  /** A statement that is made inside the function of a transaction. @throws TNY230 where that is refused */
+  async #queryBeside(
+    open: GatewayClient,
+    principal: Principal,
+    statement: StatementConfig,
+    signal: AbortSignal | undefined,
+  ): Promise<pg.QueryResult> {
+    if (!(await joins(open, principal, this.#source))) return this.#query(principal, statement, signal)
+    const handling = this.#gateway.check(statement.text, principal)
+    if (handling !== 'send' && handling !== 'introspection' && handling !== 'call') {
+      // Refused as it is outside of a transaction.
+      return this.#query(principal, statement, signal)
+    }
+    const client = this.#connect(principal, undefined, open)
+    try {
+      return await (client.query as SendStatement)(statement)
+    } finally {
+      client.release()
+    }
+  }
+
+  async #submitBeside(open: GatewayClient, principal: Principal, query: SubmittedQuery): Promise<void> {
+    try {
+      const joined = (await joins(open, principal, this.#source)) ? open : undefined
+      const client = this.#connect(principal, undefined, joined)
+      await client.submit(query)
+      client.release()
+    } catch (error) {
+      query.handleError(error instanceof Error ? error : new Error(String(error)), undefined)
+    }
+  }
+
   async #callAlone(whom: Principal, statement: StatementConfig): Promise<pg.QueryResult> {
     const client = new GatewayClient(this.#gateway, whom)
     try {
@@ -135,19 +187,52 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     return central
   }
 
-  #connect(principal: Principal | undefined, onRelease?: (error?: Error | boolean) => void): GatewayClient {
+  #connect(
+    principal: Principal | undefined,
+    onRelease?: (error?: Error | boolean) => void,
+    outer?: GatewayClient,
+  ): GatewayClient {
     if (this.ended) throw new TenantryError('TNY208')
     if (principal === undefined) throw new TenantryError('TNY201')
-    return new GatewayClient(this.#gateway, principal, onRelease, () => this.#source.signal())
+    const { signal: contextSignal, contextTenant, scopes } = this.#source
+    return new GatewayClient(this.#gateway, principal, {
+      onRelease,
+      contextSignal,
+      contextTenant,
+      scopes,
+      outer,
+    })
   }
 
-  #handOver(principal: Principal | undefined): GatewayClient {
-    const client = this.#connect(principal, (error) => {
-      this.emit('release', error, client)
-      this.emit('remove', client)
-    })
+  #handOver(principal: Principal | undefined, outer: GatewayClient | undefined): GatewayClient {
+    const client = this.#connect(
+      principal,
+      (error) => {
+        this.emit('release', error, client)
+        this.emit('remove', client)
+      },
+      outer,
+    )
     this.emit('connect', client)
     this.emit('acquire', client)
     return client
   }
+}
+
+/** Whether a statement for `principal` is part of the open transaction. @throws TNY230 where it must not be made beside it */
+async function joins(
+  open: GatewayClient,
+  principal: Principal,
+  { scopes }: PrincipalSource,
+): Promise<boolean> {
+  if (!(await isSameTenant(open.principal, principal))) return false
+  if (scopes?.policy === 'refuse') throw new TenantryError('TNY230')
+  return true
+}
+
+/** By id: one of them may have been named by its key. */
+async function isSameTenant(one: Principal, other: Principal): Promise<boolean> {
+  const id = (principal: Principal): string | undefined | Promise<string | undefined> =>
+    principal.tenantId ?? Promise.resolve(principal.binding(false)).then((binding) => binding?.tenantId)
+  return (await id(one)) === (await id(other))
 }

@@ -3,7 +3,7 @@ import { TenantryError } from '../../core/errors.ts'
 import type { Asker } from '../pool/connection-pool.ts'
 import type { Connection } from '../connection/connection.ts'
 import { type Connections, Gateway, type GatewayParts, type Principal } from '../gateway.ts'
-import { GatewayClient } from './gateway-client.ts'
+import { type ClientSettings, GatewayClient } from './gateway-client.ts'
 
 /**
  * Runs `fn` with a client that stays on one connection, from its first statement to the end of `fn`. The context still
@@ -14,11 +14,11 @@ export async function withSession<T>(
   parts: GatewayParts,
   principal: Principal,
   fn: (client: GatewayClient) => Promise<T>,
-  contextSignal: () => AbortSignal | undefined,
+  settings: Pick<ClientSettings, 'contextSignal' | 'contextTenant'>,
 ): Promise<T> {
   const pinned = new PinnedConnection(parts.pool)
   const gateway = new Gateway({ ...parts, pool: pinned })
-  const client = new GatewayClient(gateway, principal, undefined, contextSignal)
+  const client = new GatewayClient(gateway, principal, settings)
   try {
     return await fn(client)
   } finally {

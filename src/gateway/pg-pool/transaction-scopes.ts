@@ -1,0 +1,74 @@
+/** Which transaction the running code is in: that of the function around it, carried by AsyncLocalStorage. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/**
+ * What a statement does that is made inside the function of a transaction, for the same tenant, but not by its client.
+ * `join`: it is part of the transaction. `refuse`: it fails with TNY230. `separate`: it runs beside the transaction, on
+ * another connection, and neither sees nor shares what was written there.
+ */
+export type TransactionPolicy = 'join' | 'refuse' | 'separate'
+
+/** What may begin a transaction: a client. */
+export interface Beginner {
+  readonly isInTransaction: boolean
+}
+
+/** One function that runs a transaction. It has a client from BEGIN on. */
+interface Scope<Client> {
+  readonly outer: Scope<Client> | undefined
+  client: Client | undefined
+}
+
+/** The scopes of one tenancy. */
+export class TransactionScopes<Client extends Beginner> {
+  readonly policy: TransactionPolicy
+  /** How long a statement waits for its turn in a transaction that another one holds, in milliseconds. */
+  readonly waitMs: number
+  readonly #storage = new AsyncLocalStorage<Scope<Client> | undefined>()
+
+  constructor(policy: TransactionPolicy, waitMs: number) {
+    this.policy = policy
+    this.waitMs = waitMs
+  }
+
+  /** Runs `fn`. The first client that begins a transaction in it is from then on that of everything `fn` calls. */
+  around<T>(fn: () => T): T {
+    if (this.policy === 'separate') return fn()
+    return this.#storage.run({ outer: this.#storage.getStore(), client: undefined }, fn)
+  }
+
+  /** Runs `fn` outside of every transaction. */
+  outside<T>(fn: () => T): T {
+    return this.#storage.run(undefined, fn)
+  }
+
+  /** Ties `fn` to the present scope: whoever calls it may be in another one. */
+  bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R {
+    const scope = this.#storage.getStore()
+    return (...args) => this.#storage.run(scope, () => fn(...args))
+  }
+
+  /** A client begins, here. True where it is the one that the scope was waiting for. */
+  began(client: Client): boolean {
+    const scope = this.#storage.getStore()
+    if (scope === undefined) return false
+    scope.client ??= client
+    return scope.client === client
+  }
+
+  /** The client of the innermost transaction around the running code, if one is open. */
+  open(): Client | undefined {
+    for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
+      if (scope.client?.isInTransaction === true) return scope.client
+    }
+    return undefined
+  }
+
+  /** Whether the running code is inside of this client's transaction. */
+  isInside(client: Client): boolean {
+    for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
+      if (scope.client === client) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,329 @@
+import { EventEmitter, once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Cursor from 'pg-cursor'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { GatewayPool, Tenancy } from '../../src/index.ts'
+import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
+
+let world: TenantWorld
+let tenancy: Tenancy
+beforeAll(async () => {
+  world = await createTenantWorld('acme', 'globex')
+  tenancy = world.open({ max: 6, waitTimeoutMs: 1_500 })
+})
+afterEach(() => tenancy.poolFor('acme').query('delete from orders where note is not null'))
+afterAll(() => world.close())
+
+const INSERT = "insert into orders (owner, note) values ('acme', $1)"
+
+/** Notes that a pool sees. */
+async function notes(pool: Pick<GatewayPool, 'query'>): Promise<string[]> {
+  const { rows } = await pool.query<{ note: string }>(
+    'select note from orders where note is not null order by id',
+  )
+  return rows.map(({ note }) => note)
+}
+
+/** What is committed, as somebody sees it who has no part in any transaction. */
+const committed = (): Promise<string[]> => tenancy.outsideTransaction(() => notes(tenancy.poolFor('acme')))
+
+const inAcme = <T>(fn: () => Promise<T>): Promise<T> => tenancy.run('acme', fn)
+
+/** A transaction that is rolled back, with what its function found. */
+async function undone<T>(fn: () => Promise<T>): Promise<T> {
+  let found: { readonly it: T } | undefined
+  const failing = inAcme(() =>
+    tenancy.transaction(async () => {
+      found = { it: await fn() }
+      throw new Error('undo')
+    }),
+  )
+  await expect(failing).rejects.toThrow('undo')
+  if (found === undefined) throw new Error('it did not run')
+  return found.it
+}
+
+describe('join', () => {
+  test('A2: a helper that uses the pool, by context, key or id, is in the transaction of its context', async () => {
+    const { id } = world.tenants['acme'] ?? { id: '' }
+    const seen = await undone(async () => {
+      for (const pool of [tenancy.pool, tenancy.poolFor('acme'), tenancy.poolFor(id)]) {
+        await pool.query(INSERT, ['helped'])
+      }
+      const client = await tenancy.pool.connect()
+      await client.query(INSERT, ['by a client'])
+      client.release()
+      expect(await committed()).toEqual([])
+      return notes(tenancy.pool)
+    })
+    expect(seen).toEqual(['helped', 'helped', 'helped', 'by a client'])
+    expect(await committed()).toEqual([])
+  })
+
+  test('it is one transaction: one id, one backend, and one connection', async () => {
+    const ask = 'select pg_current_xact_id()::text as xid, pg_backend_pid() as pid'
+    const answers = await undone(async () => {
+      const given = await Promise.all(Array.from({ length: 8 }, () => tenancy.pool.query(ask)))
+      return given.map(({ rows }) => JSON.stringify(rows))
+    })
+    expect(new Set(answers).size).toBe(1)
+  })
+
+  test('A2: another tenant, central and shared work stay outside', async () => {
+    await undone(async () => {
+      const own = async (pool: GatewayPool): Promise<unknown> =>
+        (await pool.query('select pg_backend_pid() as pid')).rows
+      const inside = await own(tenancy.pool)
+      expect(await own(tenancy.central)).not.toEqual(inside)
+      expect(await own(tenancy.shared)).not.toEqual(inside)
+      await tenancy.run('globex', async () => {
+        expect(await own(tenancy.pool)).not.toEqual(inside)
+        const { rows } = await tenancy.pool.query('select distinct owner from orders')
+        expect(rows).toEqual([{ owner: 'globex' }])
+        // And explicitly back.
+        expect(await own(tenancy.poolFor('acme'))).toEqual(inside)
+      })
+    })
+  })
+
+  test('a transaction inside of one is a savepoint', async () => {
+    const seen = await undone(async () => {
+      await tenancy.transaction((client) => client.query(INSERT, ['kept']))
+      const failing = tenancy.transaction(async (client) => {
+        await client.query(INSERT, ['lost'])
+        await tenancy.transaction(() => tenancy.pool.query(INSERT, ['lost too']))
+        expect(await notes(tenancy.pool)).toEqual(['kept', 'lost', 'lost too'])
+        await client.query('select 1 / 0')
+      })
+      await expect(failing).rejects.toMatchObject({ code: '22012' })
+      return notes(tenancy.pool)
+    })
+    expect(seen).toEqual(['kept'])
+  })
+
+  test('its COMMIT does not commit: what it wrote goes with the outer one', async () => {
+    await undone(async () => {
+      const client = await tenancy.pool.connect()
+      for (const text of ['begin', "insert into orders (owner, note) values ('acme', 'x')", 'commit'])
+        await client.query(text)
+      // Nothing is open here any more, so that these end nothing.
+      await client.query('commit')
+      await client.query('rollback')
+      client.release()
+      expect(await notes(tenancy.pool)).toEqual(['x'])
+      expect(await committed()).toEqual([])
+    })
+    expect(await committed()).toEqual([])
+  })
+
+  test('P3: a client released inside its savepoint undoes that alone', async () => {
+    const seen = await undone(async () => {
+      await tenancy.pool.query(INSERT, ['before'])
+      const client = await tenancy.pool.connect()
+      await client.query('begin')
+      await client.query(INSERT, ['left open'])
+      client.release()
+      await tenancy.pool.query(INSERT, ['after'])
+      return notes(tenancy.pool)
+    })
+    expect(seen).toEqual(['before', 'after'])
+  })
+
+  test('COMMIT of a failed savepoint answers as PostgreSQL does, and leaves the outer one usable', async () => {
+    await undone(async () => {
+      const client = await tenancy.pool.connect()
+      await client.query('begin')
+      await expect(client.query('select 1 / 0')).rejects.toMatchObject({ code: '22012' })
+      expect((await client.query('commit')).command).toBe('ROLLBACK')
+      client.release()
+      expect(await notes(tenancy.pool)).toEqual([])
+    })
+  })
+
+  test('two nested ones at once, and statements beside them: each undoes its own alone', async () => {
+    const seen = await undone(async () => {
+      const failing = tenancy.transaction(async () => {
+        await tenancy.pool.query(INSERT, ['failing'])
+        await sleep(20)
+        throw new Error('alone')
+      })
+      const results = await Promise.allSettled([
+        failing,
+        tenancy.transaction(() => tenancy.pool.query(INSERT, ['nested'])),
+        tenancy.pool.query(INSERT, ['beside']),
+      ])
+      expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+      return notes(tenancy.pool)
+    })
+    expect(seen.toSorted()).toEqual(['beside', 'nested'])
+  })
+
+  test('a mode of its own is refused inside, and works outside of the transaction', async () => {
+    await undone(async () => {
+      for (const options of [{ isolation: 'serializable' }, { readOnly: true }] as const) {
+        const asking = (): Promise<unknown> =>
+          tenancy.transaction((client) => client.query('select 1'), options)
+        await expect(asking()).rejects.toMatchObject({ code: 'TNY232' })
+        await tenancy.outsideTransaction(asking)
+      }
+      const client = await tenancy.pool.connect()
+      await client.query('begin')
+      const late = client.query('set transaction isolation level serializable')
+      await expect(late).rejects.toMatchObject({ code: 'TNY232' })
+      client.release()
+    })
+  })
+
+  test('outsideTransaction: what it writes stays', async () => {
+    await undone(() => tenancy.outsideTransaction(() => tenancy.pool.query(INSERT, ['audit'])))
+    expect(await committed()).toEqual(['audit'])
+  })
+
+  test('cursors read in the transaction; what waits for one that is not read ends with TNY233', async () => {
+    await undone(async () => {
+      await tenancy.pool.query(INSERT, ['seen'])
+      const cursor = tenancy.pool.query(new Cursor('select note from orders where note is not null'))
+      await expect(tenancy.pool.query('select 1')).rejects.toMatchObject({ code: 'TNY233' })
+      expect(await cursor.read(5)).toEqual([{ note: 'seen' }])
+      await cursor.close()
+      expect((await tenancy.pool.query('select 2 as two')).rows).toEqual([{ two: 2 }])
+    })
+  })
+
+  test('what was made inside and comes too late is refused, and never runs on its own', async () => {
+    let late: Promise<unknown> = Promise.resolve()
+    const emitter = new EventEmitter()
+    await inAcme(() =>
+      tenancy.transaction(async (client) => {
+        await client.query(INSERT, ['in time'])
+        const joined = await tenancy.pool.connect()
+        late = once(emitter, 'over').then(() => joined.query(INSERT, ['too late']))
+      }),
+    )
+    emitter.emit('over')
+    await expect(late).rejects.toMatchObject({ code: 'TNY231' })
+    expect(await committed()).toEqual(['in time'])
+  })
+
+  test('work that is begun inside and runs after its end is on its own', async () => {
+    const emitter = new EventEmitter()
+    let later: Promise<unknown> = Promise.resolve()
+    await inAcme(() =>
+      tenancy.transaction(async (client) => {
+        await client.query('select 1')
+        later = once(emitter, 'over').then(() => tenancy.pool.query(INSERT, ['later']))
+      }),
+    )
+    emitter.emit('over')
+    await later
+    expect(await committed()).toEqual(['later'])
+  })
+
+  test('A1: a bound callback is in the transaction where it was bound, whoever calls it', async () => {
+    const emitter = new EventEmitter()
+    let result: Promise<unknown> = Promise.resolve()
+    await inAcme(async () => {
+      // Bound outside: called inside, it stays outside.
+      emitter.once(
+        'job',
+        tenancy.bind(() => void (result = tenancy.pool.query(INSERT, ['bound outside']))),
+      )
+      const failing = tenancy.transaction(async (client) => {
+        await client.query('select 1')
+        emitter.emit('job')
+        await result
+        throw new Error('undo')
+      })
+      await expect(failing).rejects.toThrow('undo')
+    })
+    expect(await committed()).toEqual(['bound outside'])
+  })
+
+  test('a client’s own BEGIN is its own: without a function nothing else joins it', async () => {
+    await inAcme(async () => {
+      const client = await tenancy.pool.connect()
+      await client.query('begin')
+      await client.query(INSERT, ['open'])
+      expect(await notes(tenancy.pool)).toEqual([])
+      await client.query('rollback')
+      client.release()
+    })
+  })
+
+  test('with `retry` the helpers of the second attempt are in the second transaction', async () => {
+    let attempts = 0
+    await inAcme(() =>
+      tenancy.transaction(
+        async () => {
+          attempts += 1
+          await tenancy.pool.query(INSERT, [`attempt ${attempts}`])
+          if (attempts === 1) throw await serializationFailure()
+        },
+        { retry: 1 },
+      ),
+    )
+    expect(await committed()).toEqual(['attempt 2'])
+  })
+
+  test('a hundred transactions with helpers, of two tenants at once, stay apart', async () => {
+    const owners = await Promise.all(
+      Array.from({ length: 100 }, (_, turn) => {
+        const key = turn % 2 === 0 ? 'acme' : 'globex'
+        return tenancy.run(key, () =>
+          tenancy.transaction(async (client) => {
+            const [{ rows: own }, { rows: helped }] = await Promise.all([
+              client.query<{ xid: string }>('select pg_current_xact_id()::text as xid'),
+              tenancy.pool.query<{ xid: string; owner: string }>(
+                'select distinct pg_current_xact_id()::text as xid, owner from orders',
+              ),
+            ])
+            return own[0]?.xid === helped[0]?.xid && helped.length === 1 && helped[0]?.owner === key
+          }),
+        )
+      }),
+    )
+    expect(owners.filter((right) => !right)).toEqual([])
+  })
+})
+
+test('refuse: a helper inside is told to use the client; other tenants and outsideTransaction are not', async () => {
+  const strict = world.open({ max: 4, transactions: 'refuse' })
+  await strict.run('acme', () =>
+    strict.transaction(async (client) => {
+      await client.query('select 1')
+      await expect(strict.pool.query('select 1')).rejects.toMatchObject({ code: 'TNY230' })
+      await expect(strict.pool.connect()).rejects.toMatchObject({ code: 'TNY230' })
+      await expect(strict.poolFor('acme').query('select 1')).rejects.toMatchObject({ code: 'TNY230' })
+      await expect(strict.pool.query(new Cursor('select 1')).read(1)).rejects.toMatchObject({
+        code: 'TNY230',
+      })
+      await expect(strict.transaction((inner) => inner.query('select 1'))).rejects.toMatchObject({
+        code: 'TNY230',
+      })
+      await strict.poolFor('globex').query('select 1')
+      await strict.outsideTransaction(() => strict.pool.query('select 1'))
+    }),
+  )
+})
+
+test('separate: a helper runs beside the transaction, and does not see it', async () => {
+  const apart = world.open({ max: 4, transactions: 'separate' })
+  await apart.run('acme', () =>
+    apart.transaction(async (client) => {
+      await client.query(INSERT, ['unseen'])
+      expect(await notes(apart.pool)).toEqual([])
+    }),
+  )
+})
+
+test('an unknown policy is refused at once', () => {
+  expect(() => world.open({ transactions: 'maybe' as never })).toThrow(
+    expect.objectContaining({ code: 'TNY002' }),
+  )
+})
+
+/** As the server raises it. */
+async function serializationFailure(): Promise<unknown> {
+  const { DatabaseError } = (await import('pg')).default
+  return Object.assign(new DatabaseError('could not serialize access', 0, 'error'), { code: '40001' })
+}
