@@ -1,16 +1,21 @@
 /** TypeORM over the gateway: one DataSource for all tenants, whose every statement reaches one of them. */
 import { EventEmitter } from 'node:events'
-import { DataSource, type DataSourceOptions, EntityManager, type QueryRunner } from 'typeorm'
-import type { TenantContext } from '../core/context.ts'
+import {
+  DataSource,
+  type DataSourceOptions,
+  type EntityManager,
+  QueryFailedError,
+  type QueryRunner,
+  type ReplicationMode,
+} from 'typeorm'
 import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
+import type { OrmTenancy } from './for-tenants.ts'
 
 /** What of a tenancy this adapter uses. */
-export interface TypeormTenancy {
-  readonly context: TenantContext
+export interface TypeormTenancy extends OrmTenancy<TypeormPool> {
   /** For what TypeORM asks the server as it starts. */
   readonly central: { query(text: string): Promise<unknown> }
-  poolFor(tenant: string | Tenant): TypeormPool
 }
 
 /** What TypeORM's driver calls of a pool. */
@@ -57,14 +62,14 @@ export type TypeormForTenantsOptions = Omit<
 >
 
 /** One DataSource, and its entity managers by tenant. */
-export interface TypeormForTenants {
-  /** Follows the context: each of its statements, transactions and streams is for the tenant of the moment it begins. */
-  readonly dataSource: DataSource
+export interface ManagerForTenant {
   /**
    * The entity manager of a tenant, named by id, key or record, whatever the context is; without an argument, of the
    * tenant of the context. @throws TNY201 where there is none
    */
-  forTenant(tenant?: string | Tenant): EntityManager
+  (tenant?: string | Tenant): EntityManager
+  /** Follows the context: each of its statements, transactions and streams is for the tenant of the moment it begins. */
+  readonly dataSource: DataSource
 }
 
 /** What TypeORM asks as it connects, before there is a tenant (typeorm 1.1, PostgresDriver.connect). */
@@ -90,15 +95,15 @@ const REFUSED = {
  * @param options TypeORM's: `entities`, `logging`, `namingStrategy`, `subscribers`, …
  * @throws TNY240 for an option that does not fit many tenants.
  * @example
- * const { dataSource, forTenant } = typeormForTenants(tenancy, { entities: [Order] })
- * await dataSource.initialize()
- * await tenancy.run('acme', () => dataSource.getRepository(Order).find())
- * await forTenant('globex').find(Order)
+ * const managerForTenant = typeormForTenants(tenancy, { entities: [Order] })
+ * await managerForTenant.dataSource.initialize()
+ * const orders = await managerForTenant('acme').find(Order)
+ * const { dataSource } = managerForTenant // for the tenant of the context
  */
 export function typeormForTenants(
   tenancy: TypeormTenancy,
   options: TypeormForTenantsOptions = {},
-): TypeormForTenants {
+): ManagerForTenant {
   for (const [option, advice] of Object.entries(REFUSED)) {
     if ((options as Record<string, unknown>)[option]) {
       throw new TenantryError('TNY240', { params: { orm: 'TypeORM', option, advice } })
@@ -110,19 +115,19 @@ export function typeormForTenants(
     driver: { Pool: poolOfContext(tenancy) },
     installExtensions: false,
   })
-  return {
-    dataSource,
-    forTenant: (tenant = tenancy.context.require()) => dataSource.ofTenant(tenant).manager,
-  }
+  const managerForTenant = (tenant: string | Tenant = tenancy.context.require()): EntityManager =>
+    dataSource.ofTenant(tenant).manager
+  return Object.assign(managerForTenant, { dataSource })
 }
 
 /** The DataSource of the context, with views of itself that belong to one tenant. */
 class TenantDataSource extends DataSource {
-  readonly #tenancy: TypeormTenancy
+  // Not a private one: the views that are made by Object.create would have none.
+  readonly tenancy: TypeormTenancy
 
   constructor(tenancy: TypeormTenancy, options: PostgresOptions) {
     super(options)
-    this.#tenancy = tenancy
+    this.tenancy = tenancy
     const { relationLoader } = this
     const load = relationLoader.load.bind(relationLoader)
     // A lazy relation is loaded when somebody asks for it: from where its entity came, not from where that somebody is.
@@ -136,21 +141,43 @@ class TenantDataSource extends DataSource {
 
   /** Outside of any tenant, whose schema would else become the DataSource's. */
   override initialize(): Promise<this> {
-    return this.#tenancy.context.exit(() => super.initialize())
+    return this.tenancy.context.exit(() => super.initialize())
+  }
+
+  /** What the function of a transaction calls is part of it. */
+  override createEntityManager(queryRunner?: QueryRunner): EntityManager {
+    const manager = super.createEntityManager(queryRunner)
+    const { transaction } = manager
+    return Object.assign(manager, {
+      transaction: (...args: unknown[]) =>
+        this.tenancy.transactionScope(() => Reflect.apply(transaction, manager, args) as unknown),
+    })
+  }
+
+  /** TypeORM's errors name what is underneath `driverError`; here it is their `cause` too, as elsewhere. */
+  override createQueryRunner(mode?: ReplicationMode): QueryRunner {
+    const runner = super.createQueryRunner(mode)
+    const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>
+    return Object.assign(runner, {
+      query: (...args: unknown[]) =>
+        query(...args).catch((error: unknown) => {
+          if (error instanceof QueryFailedError) Object.assign(error, { cause: error.driverError })
+          throw error
+        }),
+    })
   }
 
   /** The same entities and settings, over the connections of one tenant. */
   ofTenant(tenant: string | Tenant): DataSource {
     const view = Object.create(this) as DataSource
-    const pool = new (poolClass(() => connectTo(this.#tenancy, tenant)))()
+    const pool = new (poolClass(() => connectTo(this.tenancy.poolFor(tenant), tenant)))()
     const driver = Object.create(this.driver, {
       master: { value: pool },
       dataSource: { value: view },
     }) as DataSource['driver']
-    return Object.defineProperties(view, {
-      driver: { value: driver },
-      manager: { value: new EntityManager(view) },
-    })
+    const manager = this.createEntityManager()
+    Object.assign(manager, { dataSource: view })
+    return Object.defineProperties(view, { driver: { value: driver }, manager: { value: manager } })
   }
 }
 
@@ -179,14 +206,14 @@ function poolClass(connect: () => Promise<TypeormClient>): new () => EventEmitte
 function poolOfContext(tenancy: TypeormTenancy): new () => EventEmitter {
   return poolClass(async () => {
     const tenant = tenancy.context.find()
-    return tenant === undefined ? startUpClient(tenancy) : connectTo(tenancy, tenant)
+    return tenant === undefined ? startUpClient(tenancy) : connectTo(tenancy.pool, tenant)
   })
 }
 
 const TENANT = Symbol('tenant')
 
-async function connectTo(tenancy: TypeormTenancy, tenant: string | Tenant): Promise<TypeormClient> {
-  const client = await tenancy.poolFor(tenant).connect()
+async function connectTo(pool: TypeormPool, tenant: string | Tenant): Promise<TypeormClient> {
+  const client = await pool.connect()
   return Object.assign(client, { [TENANT]: tenant })
 }
 

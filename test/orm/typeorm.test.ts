@@ -1,7 +1,7 @@
 import { EntitySchema } from 'typeorm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Tenancy } from '../../src/index.ts'
-import { typeormForTenants, type TypeormForTenants } from '../../src/orm/typeorm.ts'
+import { typeormForTenants, type ManagerForTenant } from '../../src/orm/typeorm.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 
 interface Order {
@@ -22,15 +22,15 @@ const orders = new EntitySchema<Order>({
 
 let world: TenantWorld
 let tenancy: Tenancy
-let orm: TypeormForTenants
+let managerForTenant: ManagerForTenant
 beforeAll(async () => {
   world = await createTenantWorld('acme', 'globex')
   tenancy = world.open({ max: 2 })
-  orm = typeormForTenants(tenancy, { entities: [orders] })
-  await orm.dataSource.initialize()
+  managerForTenant = typeormForTenants(tenancy, { entities: [orders] })
+  await managerForTenant.dataSource.initialize()
 })
 afterAll(async () => {
-  await orm.dataSource.destroy()
+  await managerForTenant.dataSource.destroy()
   await world.close()
 })
 
@@ -41,26 +41,28 @@ const ownersOf = async (read: Promise<Order[]>): Promise<string[]> => [
 test('the DataSource follows the context, and forTenant names a tenant by key, id and record', async () => {
   const acme = world.tenants['acme']
   for (const name of ['acme', acme?.id, acme]) {
-    expect(await ownersOf(orm.forTenant(name).find(orders))).toEqual(['acme'])
+    expect(await ownersOf(managerForTenant(name).find(orders))).toEqual(['acme'])
   }
-  const repository = orm.dataSource.getRepository(orders)
+  const repository = managerForTenant.dataSource.getRepository(orders)
   expect(await tenancy.run('globex', () => ownersOf(repository.find()))).toEqual(['globex'])
-  expect(await tenancy.run('globex', () => ownersOf(orm.forTenant().find(orders)))).toEqual(['globex'])
-  expect(await tenancy.run('globex', () => ownersOf(orm.forTenant('acme').find(orders)))).toEqual(['acme'])
+  expect(await tenancy.run('globex', () => ownersOf(managerForTenant().find(orders)))).toEqual(['globex'])
+  expect(await tenancy.run('globex', () => ownersOf(managerForTenant('acme').find(orders)))).toEqual(['acme'])
 })
 
 test('A1: without a tenant nothing runs', async () => {
   const none = expect.objectContaining({ code: 'TNY201' })
-  expect(() => orm.forTenant()).toThrow(none)
-  await expect(orm.dataSource.getRepository(orders).find()).rejects.toEqual(none)
-  await expect(orm.dataSource.query('select 1')).rejects.toMatchObject({ driverError: none })
-  await expect(orm.dataSource.transaction((manager) => manager.find(orders))).rejects.toEqual(none)
+  expect(() => managerForTenant()).toThrow(none)
+  await expect(managerForTenant.dataSource.getRepository(orders).find()).rejects.toEqual(none)
+  await expect(managerForTenant.dataSource.query('select 1')).rejects.toMatchObject({ driverError: none })
+  await expect(managerForTenant.dataSource.transaction((manager) => manager.find(orders))).rejects.toEqual(
+    none,
+  )
 })
 
 test('it initializes within a tenant as it does without', async () => {
   const other = typeormForTenants(tenancy, { entities: [orders] })
   await tenancy.run('acme', () => other.dataSource.initialize())
   expect(other.dataSource.driver.schema).toBe('public')
-  expect(await ownersOf(other.forTenant('globex').find(orders))).toEqual(['globex'])
+  expect(await ownersOf(other('globex').find(orders))).toEqual(['globex'])
   await other.dataSource.destroy()
 })
