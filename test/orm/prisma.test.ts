@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TenantryError, type Tenancy } from '../../src/index.ts'
-import { type PrismaAdapter, prismaForTenants, type PrismaForTenants } from '../../src/orm/prisma.ts'
+import { type PrismaAdapter, prismaForTenants, type PrismaForTenant } from '../../src/orm/prisma.ts'
 import { prismaAdapter } from '../../src/orm/prisma/adapter.ts'
 import { generatePrisma, type GeneratedPrisma } from '../support/prisma-client.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
@@ -43,17 +43,15 @@ interface Module {
 let world: TenantWorld
 let tenancy: Tenancy
 let generated: GeneratedPrisma<Module>
-let orm: PrismaForTenants<Client>
+let prismaForTenant: PrismaForTenant<Client>
 beforeAll(async () => {
-  const started = Date.now()
   generated = await generatePrisma<Module>(MODELS)
-  console.log('generated in', Date.now() - started)
   world = await createTenantWorld('acme', 'globex')
   tenancy = world.open({ max: 4 })
-  orm = prismaForTenants(tenancy, (adapter) => new generated.module.PrismaClient({ adapter }))
+  prismaForTenant = prismaForTenants(tenancy, (adapter) => new generated.module.PrismaClient({ adapter }))
 }, 60_000)
 afterAll(async () => {
-  await orm.prisma.$disconnect()
+  await prismaForTenant.db.$disconnect()
   await world.close()
   generated.remove()
 })
@@ -65,31 +63,31 @@ const ownersOf = async (read: Promise<Order[]>): Promise<string[]> => [
 test('the client follows the context, and forTenant names a tenant by key, id and record', async () => {
   const acme = world.tenants['acme']
   for (const name of ['acme', acme?.id, acme]) {
-    expect(await ownersOf(orm.forTenant(name).order.findMany())).toEqual(['acme'])
+    expect(await ownersOf(prismaForTenant(name).order.findMany())).toEqual(['acme'])
   }
-  expect(await tenancy.run('globex', () => ownersOf(orm.prisma.order.findMany()))).toEqual(['globex'])
-  expect(await tenancy.run('globex', () => ownersOf(orm.forTenant().order.findMany()))).toEqual(['globex'])
-  expect(await tenancy.run('globex', () => ownersOf(orm.forTenant('acme').order.findMany()))).toEqual([
+  expect(await tenancy.run('globex', () => ownersOf(prismaForTenant.db.order.findMany()))).toEqual(['globex'])
+  expect(await tenancy.run('globex', () => ownersOf(prismaForTenant().order.findMany()))).toEqual(['globex'])
+  expect(await tenancy.run('globex', () => ownersOf(prismaForTenant('acme').order.findMany()))).toEqual([
     'acme',
   ])
 })
 
 test('A1: without a tenant nothing runs', async () => {
   const none = expect.objectContaining({ code: 'TNY201', cause: expect.any(TenantryError) })
-  expect(() => orm.forTenant()).toThrow(expect.objectContaining({ code: 'TNY201' }))
-  await expect(orm.prisma.order.findMany()).rejects.toEqual(none)
-  await expect(orm.prisma.$queryRaw`select 1`).rejects.toEqual(none)
-  await expect(orm.prisma.$transaction((tx) => tx.order.findMany())).rejects.toEqual(none)
+  expect(() => prismaForTenant()).toThrow(expect.objectContaining({ code: 'TNY201' }))
+  await expect(prismaForTenant.db.order.findMany()).rejects.toEqual(none)
+  await expect(prismaForTenant.db.$queryRaw`select 1`).rejects.toEqual(none)
+  await expect(prismaForTenant.db.$transaction((tx) => tx.order.findMany())).rejects.toEqual(none)
   await expect(
-    orm.prisma.$transaction([orm.prisma.order.findMany(), orm.prisma.order.count()]),
+    prismaForTenant.db.$transaction([prismaForTenant.db.order.findMany(), prismaForTenant.db.order.count()]),
   ).rejects.toEqual(none)
 })
 
 test('A1: a query belongs to the context that it was made in, wherever it is awaited', async () => {
-  const query = await tenancy.run('acme', () => ({ made: orm.prisma.order.findMany() }))
+  const query = await tenancy.run('acme', () => ({ made: prismaForTenant.db.order.findMany() }))
   expect(await tenancy.run('globex', () => ownersOf(query.made))).toEqual(['acme'])
   // An async function gives up its context before what it returns is awaited.
-  expect(await ownersOf(tenancy.run('acme', () => orm.prisma.order.findMany()))).toEqual(['acme'])
+  expect(await ownersOf(tenancy.run('acme', () => prismaForTenant.db.order.findMany()))).toEqual(['acme'])
 })
 
 /** Reads one row by its key for each of the tenants in the same tick. */
@@ -110,7 +108,7 @@ async function readTogether(client: Client): Promise<(string | undefined)[]> {
 }
 
 test('A4: findUnique of several tenants in one tick reads each tenant’s own row', async () => {
-  expect(await readTogether(orm.prisma)).toEqual(['acme', 'globex', 'acme', 'globex'])
+  expect(await readTogether(prismaForTenant.db)).toEqual(['acme', 'globex', 'acme', 'globex'])
 })
 
 test('A4: without that care, Prisma’s loader serves one tenant’s row to another', async () => {

@@ -1,68 +1,100 @@
 /** Keeps the queries of a PrismaClient apart by tenant, which it would gather into one from whoever asks at the moment. */
 import type { TenantContext } from '../../core/context.ts'
 import { TenantryError } from '../../core/errors.ts'
+import { loaderByTenant, type PrismaLoader } from './loader-by-tenant.ts'
 
 /** Runs a function where a query belongs. */
 export type Enter = <T>(fn: () => T) => T | Promise<T>
+
+/** Where the queries of the client itself belong. */
+export interface Surroundings {
+  readonly context: TenantContext
+  /** Beside the context of the moment that a query was made in. */
+  readonly enter: Enter
+  /** Around each transaction: what its function calls is part of it. */
+  readonly scope: <T>(fn: () => T) => T
+  /** The transaction of the moment. */
+  readonly transaction: () => object | undefined
+}
+
+/** A client whose tenants are kept apart. */
+export interface KeptApart {
+  /** The client again, with queries and transactions that belong where `enter` leads. */
+  viewIn(enter: Enter): object
+}
 
 /** Each query of a batch is told of it, and gets the same lock. */
 interface Batch {
   readonly lock?: object
 }
 type MakePromise = (run: (batch?: Batch) => unknown, operation?: unknown) => unknown
+type Transact = (this: unknown, input: unknown, options?: unknown) => unknown
 
-interface Loader {
-  readonly batches: object
-  readonly tickActive: boolean
-  request(params: unknown): Promise<unknown>
-}
-interface RequestHandler {
-  dataloader: Loader
-  request(params: unknown): Promise<unknown>
-}
-/** What is used of a PrismaClient (7.10); none of it is documented, and all of it is looked for first. */
+/** What is used of a PrismaClient (7.10); but for `$…` undocumented, and all of it is looked for first. */
 interface Internals {
+  $transaction: Transact
   _createPrismaPromise: MakePromise
-  readonly _requestHandler: RequestHandler
-}
-
-/** A client whose tenants are kept apart. */
-export interface KeptApart {
-  /** In place of `_createPrismaPromise`, for queries that belong where `enter` leads. */
-  queriesIn(enter: Enter): MakePromise
+  readonly _requestHandler: {
+    dataloader: PrismaLoader
+    request(params: unknown): Promise<unknown>
+  }
 }
 
 /**
- * A query belongs to the tenant in whose context it was made, though Prisma begins it only when it is awaited. And the
- * loader of a client gathers `findUnique` queries and batches of one tick, and sends all of them from where the first was
- * made: two tenants would read each other's rows (seen with 7.10). So each tenant gets a loader of its own.
+ * A query belongs to the tenant in whose context it was made, though Prisma begins it only when it is awaited; and one
+ * tenant's queries are not gathered with another's.
  *
  * @throws TNY241 where the client is not made as expected.
  */
-export function keepApart(prisma: object, context: TenantContext): KeptApart {
+export function keepApart(prisma: object, surroundings: Surroundings): KeptApart {
+  const { context, enter, scope, transaction } = surroundings
   const client = internalsOf(prisma)
-  const handler = client._requestHandler
-  const make = client._createPrismaPromise
+  const { _createPrismaPromise: make, $transaction: transact, _requestHandler: handler } = client
   const requireOneTenant = createBatchCheck(context)
 
-  function owned(enterNow: () => Enter): MakePromise {
+  function queriesIn(enterNow: () => Enter): MakePromise {
     return (run, operation) => {
-      const enter = enterNow()
+      const enterThere = enterNow()
       return make((batch) => {
-        return enter(() => {
+        return enterThere(() => {
           if (batch?.lock !== undefined) requireOneTenant(batch.lock)
           return run(batch)
         })
       }, operation)
     }
   }
-  client._createPrismaPromise = owned(() =>
-    context.find() === undefined ? (fn) => fn() : context.bind((fn) => fn()),
-  )
-  handler.dataloader = loaderByTenant(handler.dataloader, context)
+  function transactionsIn(enterThere: Enter): Transact {
+    return function (input, options) {
+      const around = context.find()
+      // The function is the caller's: what it does beside `tx` is for the tenant that the caller acts for.
+      const callback =
+        typeof input === 'function'
+          ? (tx: unknown) => {
+              const call = (): unknown => enter(() => input(tx) as unknown)
+              return around === undefined ? context.exit(call) : context.run(around, call)
+            }
+          : input
+      return scope(() => enterThere(() => Reflect.apply(transact, this, [callback, options])))
+    }
+  }
+  client._createPrismaPromise = queriesIn(() => {
+    const bound = context.find() === undefined ? enter : context.bind(enter)
+    return (fn) => bound(fn) as never
+  })
+  client.$transaction = transactionsIn(enter)
+  handler.dataloader = loaderByTenant(handler.dataloader, context, transaction)
   const request = handler.request.bind(handler)
   handler.request = (params) => request(params).catch((error: unknown) => Promise.reject(withCause(error)))
-  return { queriesIn: (enter) => owned(() => enter) }
+
+  return {
+    viewIn(enterThere) {
+      const view = (prisma as { $extends(extension: object): object }).$extends({ name: 'tenantry' })
+      return Object.assign(view, {
+        _createPrismaPromise: queriesIn(() => enterThere),
+        $transaction: transactionsIn(enterThere),
+      })
+    },
+  }
 }
 
 function internalsOf(prisma: object): Internals {
@@ -70,6 +102,7 @@ function internalsOf(prisma: object): Internals {
   const loader = client?._requestHandler?.dataloader
   const known =
     typeof client?._createPrismaPromise === 'function' &&
+    typeof client.$transaction === 'function' &&
     typeof client._requestHandler?.request === 'function' &&
     typeof loader?.request === 'function' &&
     typeof loader.batches === 'object' &&
@@ -88,30 +121,6 @@ function createBatchCheck(context: TenantContext): (lock: object) => void {
     if (owners.has(lock) && owners.get(lock) !== id) throw new TenantryError('TNY242')
     owners.set(lock, id)
   }
-}
-
-function loaderByTenant(loader: Loader, context: TenantContext): Loader {
-  /** Those of this tick. By signal too: of two requests of a tenant, only one may have been given up. */
-  const loaders = new Map<string, Map<AbortSignal | undefined, Loader>>()
-  const derive = (parts: object): Loader =>
-    Object.assign(Object.create(Object.getPrototypeOf(loader) as object) as Loader, loader, parts)
-
-  function loaderOf(id: string, signal: AbortSignal | undefined): Loader {
-    const ofTenant = loaders.get(id) ?? new Map<AbortSignal | undefined, Loader>()
-    const known = ofTenant.get(signal)
-    if (known !== undefined) return known
-    const own = derive({ batches: {} })
-    loaders.set(id, ofTenant.set(signal, own))
-    // Before the loader's own: what is asked while it sends makes another tick, and another loader.
-    process.nextTick(() => {
-      ofTenant.delete(signal)
-      if (ofTenant.size === 0) loaders.delete(id)
-    })
-    return own
-  }
-  return derive({
-    request: (params: unknown) => loaderOf(context.find()?.id ?? '', context.signal()).request(params),
-  })
 }
 
 /** Prisma's own error class has no cause, but what the adapter gave it as `meta`. */
