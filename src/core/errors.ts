@@ -329,8 +329,8 @@ export const ERRORS = {
   },
   TNY243: {
     status: 500,
-    message: 'This EntityManager belongs to {owner}, and cannot be used for {wanted}.',
-    hint: 'Fork it inside the tenant’s context, or take one by forTenant(tenant).',
+    message: 'This EntityManager was made outside of any tenant’s context, and belongs to none.',
+    hint: 'Fork it inside the context (a RequestContext too), or take one by emForTenant(tenant).',
   },
 
   TNY301: {

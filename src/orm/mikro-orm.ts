@@ -2,9 +2,11 @@
 import {
   EntityManager,
   type EntityName,
+  type ForkOptions,
   MikroORM,
   type Options,
   type PostgreSqlDriver,
+  type TransactionOptions,
 } from '@mikro-orm/postgresql'
 import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
@@ -35,17 +37,17 @@ const REFUSED = {
 export type MikroOrmForTenantsOptions = Omit<Options, keyof typeof REFUSED>
 
 /** One ORM, and its entity managers by tenant. */
-export interface MikroOrmForTenants {
-  /**
-   * Each `orm.em.fork()`, and each RequestContext, belongs to the tenant of the context that it is made in, for good.
-   * Without one it belongs to nobody, as `orm.em` itself does, and reads nothing.
-   */
-  readonly orm: MikroORM
+export interface EmForTenant {
   /**
    * A new entity manager of a tenant, named by id, key or record, whatever the context is; without an argument, of the
    * tenant of the context. @throws TNY201 where there is none
    */
-  forTenant(tenant?: string | Tenant): EntityManager
+  (tenant?: string | Tenant): EntityManager
+  /**
+   * Each `orm.em.fork()`, and each RequestContext, belongs to the tenant of the context that it is made in, for good, and
+   * is refused in another's. Without one it belongs to nobody, as `orm.em` itself does, and reads nothing.
+   */
+  readonly orm: MikroORM
 }
 
 /**
@@ -54,14 +56,14 @@ export interface MikroOrmForTenants {
  * @param options MikroORM's: `entities`, `debug`, `namingStrategy`, `subscribers`, …
  * @throws TNY240 for an option that does not fit many tenants.
  * @example
- * const { orm, forTenant } = await mikroOrmForTenants(tenancy, { entities: [Order] })
- * await tenancy.run('acme', () => orm.em.fork().find(Order, {}))
- * await forTenant('globex').find(Order, {})
+ * const emForTenant = await mikroOrmForTenants(tenancy, { entities: [Order] })
+ * const orders = await emForTenant('acme').find(Order, {})
+ * const { orm } = emForTenant // orm.em.fork() is for the tenant of the context
  */
 export async function mikroOrmForTenants(
   tenancy: MikroOrmTenancy,
   options: MikroOrmForTenantsOptions,
-): Promise<MikroOrmForTenants> {
+): Promise<EmForTenant> {
   for (const [option, advice] of Object.entries(REFUSED)) {
     if ((options as Record<string, unknown>)[option] !== undefined) {
       throw new TenantryError('TNY240', { params: { orm: 'MikroORM', option, advice } })
@@ -77,11 +79,10 @@ export async function mikroOrmForTenants(
       ensureDatabase: false,
     } as Options),
   )
-  return {
-    orm,
-    forTenant: (tenant = tenancy.context.require()) =>
-      (orm.driver as unknown as TenantDriver).ofTenant(tenant).createEntityManager(false),
-  }
+  const driver = orm.driver as unknown as TenantDriver
+  const emForTenant = (tenant: string | Tenant = tenancy.context.require()): EntityManager =>
+    driver.ofTenant(tenant).createEntityManager(false)
+  return Object.assign(emForTenant, { orm })
 }
 
 type CacheConfig = boolean | number | [string, number] | undefined
@@ -96,11 +97,22 @@ class TenantEntityManager extends EntityManager {
     return this.driver as unknown as TenantDriver
   }
 
-  /** What MikroORM's own contexts hold must be of the same tenant as ours. @throws TNY243 */
+  /** What MikroORM's own contexts hold must be of the same tenant as ours. @throws TNY234, TNY243 */
   override getContext(validate?: boolean): this {
     const em = super.getContext(validate) as TenantEntityManager
-    if (em !== this) em.#driver.requireOwner()
+    if (em !== this) em.#driver.requireOwnContext()
     return em as this
+  }
+
+  /** Not of an entity manager that MikroORM's own contexts hold for another tenant, but of this one, anew. */
+  override fork(options: ForkOptions = {}): this {
+    const em = super.getContext(false) as TenantEntityManager
+    const disableContextResolution = em !== this && !em.#driver.isOfContext()
+    return super.fork({ disableContextResolution, ...options })
+  }
+
+  override transactional<T>(cb: (em: this) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+    return this.#driver.inTransaction(() => super.transactional(cb, options))
   }
 
   override async tryCache<T extends object, R>(
@@ -110,12 +122,12 @@ class TenantEntityManager extends EntityManager {
     ...rest: [refresh?: boolean, merge?: boolean, schema?: string]
   ): Promise<{ data?: R | null; key: string } | undefined> {
     if (!(config ?? this.config.get('resultCache').global)) return undefined
-    const owner = await this.getContext().#driver.requireOwnerId()
+    const owner = await this.getContext().#driver.requireOwner()
     const scoped: CacheConfig = Array.isArray(config) ? [`${owner}:${config[0]}`, config[1]] : config
     return super.tryCache<T, R>(entityName, scoped, [owner, key], ...rest)
   }
 
   override async clearCache(cacheKey: string): Promise<void> {
-    return super.clearCache(`${await this.getContext().#driver.requireOwnerId()}:${cacheKey}`)
+    return super.clearCache(`${await this.getContext().#driver.requireOwner()}:${cacheKey}`)
   }
 }

@@ -3,85 +3,104 @@ import { type EntityManager, PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { LRUCache } from 'lru-cache'
 import { TenantryError } from '../../core/errors.ts'
 import type { Tenant } from '../../core/tenant.ts'
-import type { TenantContext } from '../../core/context.ts'
+import type { OrmTenancy } from '../for-tenants.ts'
 import { type MikroOrmPool, TenantConnection } from './connection.ts'
 
 /** What of a tenancy this adapter uses. */
-export interface MikroOrmTenancy {
-  readonly context: TenantContext
-  poolFor(tenant: string | Tenant): MikroOrmPool
-  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>): Promise<T>
+export interface MikroOrmTenancy extends OrmTenancy<MikroOrmPool> {
+  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | PromiseLike<T>): Promise<T>
 }
 
 /** A driver that belongs to a tenant, or to nobody yet. */
 export interface TenantDriver {
-  /** The same driver, metadata and all, over the connections of a tenant. */
+  /** The same driver, metadata and all, over the connections of a tenant that is named. */
   ofTenant(tenant: string | Tenant): TenantDriver
   /** That of the tenant of the context where there is one, unless it belongs to a tenant already. */
   ofMoment(): TenantDriver
-  /** @throws TNY243 where the context is another tenant's. */
-  requireOwner(): void
-  /** @throws TNY201, TNY209, TNY211 */
-  requireOwnerId(): Promise<string>
+  /** Whether what is done in this context may be done by it. */
+  isOfContext(): boolean
+  /** @throws TNY234 where it was taken in the context of a tenant, and this is another's; TNY243 where it is nobody's */
+  requireOwnContext(): void
+  /** The id of its tenant. @throws TNY201, TNY209, TNY211, TNY243 */
+  requireOwner(): Promise<string>
+  /** What `fn` calls is part of the transaction that it begins. */
+  inTransaction<T>(fn: () => T): T
   createEntityManager(useContext?: boolean): EntityManager
 }
 
 /** Drivers that are kept: none holds a connection. */
 const KEPT_DRIVERS = 2_500
 
+/** Whose a driver is: by name, or by the context that it was taken in. */
+interface Owner {
+  readonly name: string
+  readonly named: boolean
+}
+
 /** The class that `MikroORM.init` takes as `driver`. */
 export function tenantDriver(tenancy: MikroOrmTenancy): typeof PostgreSqlDriver {
   const { context } = tenancy
   return class extends PostgreSqlDriver implements TenantDriver {
-    readonly owner: string | undefined = undefined
-    override readonly connection: TenantConnection
+    readonly owner: Owner | undefined = undefined
     readonly views = new LRUCache<string, TenantDriver>({ max: KEPT_DRIVERS })
+    override readonly connection: TenantConnection
 
     constructor(config: ConstructorParameters<typeof PostgreSqlDriver>[0]) {
       super(config)
-      this.connection = new TenantConnection(config, () => Promise.reject(this.ownerless()))
+      this.connection = new TenantConnection(config, {
+        connect: () => Promise.reject(this.ownerless()),
+        check: () => undefined,
+      })
     }
 
     ofTenant(tenant: string | Tenant): TenantDriver {
-      const owner = typeof tenant === 'string' ? tenant : tenant.id
-      const known = this.views.get(owner)
-      if (known !== undefined) return known
-      const pool = tenancy.poolFor(owner)
-      const connection = new TenantConnection(this.config, () => pool.connect())
-      connection.setMetadata(this.metadata)
-      connection.setPlatform(this.platform)
-      const view = Object.create(this, {
-        owner: { value: owner },
-        connection: { value: connection },
-        replicas: { value: [] },
-      }) as TenantDriver
-      this.views.set(owner, view)
-      return view
+      return this.viewOf({ name: typeof tenant === 'string' ? tenant : tenant.id, named: true })
     }
 
     ofMoment(): TenantDriver {
       const tenant = this.owner === undefined ? context.find() : undefined
-      return tenant === undefined ? this : this.ofTenant(tenant)
+      return tenant === undefined ? this : this.viewOf({ name: tenant.id, named: false })
     }
 
-    requireOwner(): void {
+    viewOf(owner: Owner): TenantDriver {
+      const key = `${owner.named} ${owner.name}`
+      const known = this.views.get(key)
+      if (known !== undefined) return known
+      const pool = tenancy.poolFor(owner.name)
+      const view = Object.create(this, { owner: { value: owner }, replicas: { value: [] } }) as typeof this
+      const connection = new TenantConnection(this.config, {
+        connect: () => pool.connect(),
+        check: () => view.requireOwnContext(),
+      })
+      connection.setMetadata(this.metadata)
+      connection.setPlatform(this.platform)
+      Object.defineProperty(view, 'connection', { value: connection })
+      this.views.set(key, view)
+      return view
+    }
+
+    isOfContext(): boolean {
       const tenant = context.find()
-      if (tenant === undefined || this.owner === tenant.id || this.owner === tenant.key) return
-      throw strange(this.owner === undefined ? 'no tenant' : `the tenant ${this.owner}`, tenant)
+      if (this.owner === undefined) return tenant === undefined
+      return this.owner.named || tenant === undefined || tenant.id === this.owner.name
     }
 
-    async requireOwnerId(): Promise<string> {
+    requireOwnContext(): void {
       if (this.owner === undefined) throw this.ownerless()
-      return tenancy.run(this.owner, ({ id }) => id)
+      if (!this.isOfContext()) throw new TenantryError('TNY234', { params: { tenant: this.owner.name } })
+    }
+
+    async requireOwner(): Promise<string> {
+      if (this.owner === undefined) throw this.ownerless()
+      return tenancy.run(this.owner.name, ({ id }) => id)
+    }
+
+    inTransaction<T>(fn: () => T): T {
+      return tenancy.transactionScope(fn)
     }
 
     ownerless(): TenantryError {
-      const tenant = context.find()
-      return tenant === undefined ? new TenantryError('TNY201') : strange('no tenant', tenant)
+      return new TenantryError(context.find() === undefined ? 'TNY201' : 'TNY243')
     }
   }
-}
-
-function strange(owner: string, { key }: Tenant): TenantryError {
-  return new TenantryError('TNY243', { params: { owner, wanted: `the tenant "${key}"` } })
 }
