@@ -17,6 +17,7 @@ import { Gateway, type Principal } from './gateway/gateway.ts'
 import type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 import { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 import { Listener } from './gateway/listener.ts'
+import type { SqlTag } from './gateway/pg-pool/sql-tag.ts'
 import { withSession } from './gateway/pg-pool/session.ts'
 import { RepeatedTexts } from './gateway/connection/statement-names.ts'
 import { transact, type TransactionOptions } from './gateway/pg-pool/transact.ts'
@@ -48,6 +49,11 @@ export interface Tenancy extends TenantRuntime {
   /** A `pg.Pool` for the tenant of the context; throws TNY201 where there is none. */
   readonly pool: GatewayPool
   /**
+   * Statements of the context's tenant as templates, whose values never become SQL: rows of
+   * `await tenancy.sql<Order>`select * from orders where id = ${id}``. @throws TNY201, TNY235
+   */
+  readonly sql: SqlTag
+  /**
    * A `pg.Pool` for work without a tenant: shared tables, login, webhooks. Runs as the runtime login itself. The
    * context's signal does not stop it: what is written here (audit, usage) is not for the client who left.
    */
@@ -65,7 +71,11 @@ export interface Tenancy extends TenantRuntime {
    * Runs `fn` for a tenant; `{ signal }` stops its statements.
    * @throws TNY209 where the tenant does not exist, TNY211 where it is not active.
    */
-  run<T>(tenant: string | Tenant, fn: (tenant: Tenant) => T | Promise<T>, options?: RunOptions): Promise<T>
+  run<T>(
+    tenant: string | Tenant,
+    fn: (tenant: Tenant) => T | PromiseLike<T>,
+    options?: RunOptions,
+  ): Promise<T>
   /** Ties `fn` to the present tenant, for callbacks that are called from elsewhere. @throws TNY201 */
   bind<A extends unknown[], R>(fn: (...args: A) => R): (...args: A) => R
   /** The tenant of the context. @throws TNY201 */
@@ -87,7 +97,7 @@ export interface Tenancy extends TenantRuntime {
   /** What identifies the transaction that the running code is in: for what gathers the work of several callers. */
   findTransaction(): object | undefined
   /** Runs `fn` outside of every transaction: what it writes stays, also where the transaction around it rolls back. */
-  outsideTransaction<T>(fn: () => T): T
+  outsideTransaction<T>(fn: () => T | PromiseLike<T>): Promise<T>
   /**
    * Work of the context's tenant on one connection, for several transactions on one backend; as many sessions as
    * connections leave none for the others. @throws TNY201, TNY210 behind a pooler in transaction mode
@@ -245,6 +255,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     directory,
     context,
     pool: tenantPool,
+    sql: tenantPool.sql,
     central,
     shared,
     get closing() {
@@ -257,7 +268,8 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     },
     async run(tenant, fn, runOptions) {
       const served = requireServed(await directory.find(refOf(tenant)), labelOf(tenant))
-      return context.run(served, () => fn(served), runOptions)
+      // Awaited inside: a query of an ORM runs only as somebody waits for it, for the tenant of whoever does.
+      return context.run(served, async () => await fn(served), runOptions)
     },
     bind: (fn) => scopes.bind(context.bind(fn)),
     requireTenant: () => context.require(),
@@ -268,7 +280,7 @@ export function createTenancy(options: TenancyOptions = {}): Tenancy {
     },
     transactionScope: (fn) => scopes.around(fn),
     findTransaction: () => scopes.open(),
-    outsideTransaction: (fn) => scopes.outside(fn),
+    outsideTransaction: (fn) => scopes.outside(async () => await fn()),
     async session(fn) {
       if (options.pooler !== undefined) {
         throw new TenantryError('TNY210', {

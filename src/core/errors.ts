@@ -311,6 +311,16 @@ export const ERRORS = {
     message: 'A client of tenant {tenant} was used in the context of another tenant.',
     hint: 'Take a client inside run(), or name the tenant that is meant: poolFor(tenant), dbForTenant(tenant).',
   },
+  TNY235: {
+    status: 500,
+    message: 'The SQL template cannot be built: {reason}.',
+    hint: '{advice}',
+  },
+  TNY236: {
+    status: 500,
+    message: 'Exactly one row was expected, and {found} came.',
+    hint: 'Use first() where there may be none; make the condition unique where there were several.',
+  },
 
   TNY240: {
     status: 500,

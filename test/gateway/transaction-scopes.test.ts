@@ -142,15 +142,17 @@ describe('join', () => {
 
   test('two nested ones at once, and statements beside them: each undoes its own alone', async () => {
     const seen = await undone(async () => {
+      const opened = Promise.withResolvers<void>()
       const failing = tenancy.transaction(async () => {
         await tenancy.pool.query(INSERT, ['failing'])
-        await sleep(20)
+        opened.resolve()
+        await sleep(50)
         throw new Error('alone')
       })
       const results = await Promise.allSettled([
         failing,
         tenancy.transaction(() => tenancy.pool.query(INSERT, ['nested'])),
-        tenancy.pool.query(INSERT, ['beside']),
+        opened.promise.then(() => tenancy.pool.query(INSERT, ['beside'])),
       ])
       expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
       return notes(tenancy.pool)
@@ -283,6 +285,27 @@ describe('join', () => {
       }),
     )
     expect(owners.filter((right) => !right)).toEqual([])
+  })
+})
+
+test('A1: a query that runs only as it is awaited is in the innermost run, and outside where it was meant to be', async () => {
+  // As the query builders of ORMs are.
+  const lazy = (): PromiseLike<string> => ({
+    // oxlint-disable-next-line unicorn/no-thenable -- what is tested
+    then: (resolve, reject) =>
+      tenancy.pool
+        .query<{ owner: string }>('select distinct owner from orders')
+        .then(({ rows }) => rows[0]?.owner ?? '')
+        .then(resolve, reject),
+  })
+  await inAcme(async () => {
+    expect(await tenancy.run('globex', () => lazy())).toBe('globex')
+    await tenancy.transaction(async (client) => {
+      await client.query("update orders set owner = 'changed'")
+      expect(await lazy()).toBe('changed')
+      expect(await tenancy.outsideTransaction(() => lazy())).toBe('acme')
+      await client.query('rollback')
+    })
   })
 })
 

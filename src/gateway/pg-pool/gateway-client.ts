@@ -10,6 +10,7 @@ import { JoinedTransaction } from './joined-transaction.ts'
 import { inTime, Nesting } from './nesting.ts'
 import { answer, type GatewayQuery, readQueryArguments } from './query-arguments.ts'
 import { Submission } from './submission.ts'
+import { createSqlTag, type SqlTag } from './sql-tag.ts'
 import type { SubmittedQuery } from './submittable.ts'
 import type { TransactionScopes } from './transaction-scopes.ts'
 
@@ -46,6 +47,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   readonly #submissions = new Set<Submission>()
   #types: pg.TypeOverrides | undefined
   #nesting: Nesting | undefined
+  #sql: SqlTag | undefined
 
   // A client is no one connection: what pg.PoolClient says of its own is empty here.
   readonly host: string = ''
@@ -84,6 +86,13 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     }
     return answer(this.#enqueue(read.statement), read.callback)
   }) as GatewayQuery
+
+  /** Templates that run through `query`: `await sql`select * from orders where id = ${id}`` gives rows. @throws TNY235 */
+  get sql(): SqlTag {
+    // Most are made for one statement, and never asked.
+    this.#sql ??= createSqlTag((fragment) => this.query(fragment))
+    return this.#sql
+  }
 
   /** Carries a Submittable. Resolves when its connection is free again, and never rejects. @throws TNY207, TNY234 */
   submit(query: SubmittedQuery): Promise<void> {

@@ -7,6 +7,7 @@ import type { Gateway, Principal } from '../gateway.ts'
 import { unsupportedCopy } from './client-transaction.ts'
 import { GatewayClient } from './gateway-client.ts'
 import { answer, type Callback, type GatewayQuery, heeding, readQueryArguments } from './query-arguments.ts'
+import { createSqlTag, type SqlTag } from './sql-tag.ts'
 import type { SubmittedQuery } from './submittable.ts'
 import type { TransactionScopes } from './transaction-scopes.ts'
 
@@ -45,6 +46,7 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   readonly #gateway: Gateway
   readonly #source: PrincipalSource
   ended = false
+  #sql: SqlTag | undefined
 
   constructor(gateway: Gateway, source: PrincipalSource) {
     super()
@@ -93,6 +95,13 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
         : this.#queryBeside(open, principal, read.statement, signal)
     return answer(result, read.callback)
   }) as GatewayQuery
+
+  /** Templates that run through `query`: `await sql`select * from orders where id = ${id}`` gives rows. @throws TNY235 */
+  get sql(): SqlTag {
+    // Most are made for one statement, and never asked.
+    this.#sql ??= createSqlTag((fragment) => this.query(fragment))
+    return this.#sql
+  }
 
   /** A client, for transactions. Take it, use it, release it. */
   connect(): Promise<GatewayClient>

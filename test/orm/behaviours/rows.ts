@@ -13,7 +13,8 @@ export function describeRows(suite: OrmSuite): void {
       const created = await suite.acmeDb.create({ email: 'a@x.example' })
       // Not only this: in a shared home `*` has the tenant's id too.
       expect(created).toMatchObject({ id: expect.any(Number), email: 'a@x.example', visits: 0 })
-      expect(await suite.acmeDb.find('a@x.example')).toEqual(created)
+      const { id } = created
+      expect(await suite.acmeDb.find('a@x.example')).toMatchObject({ id, email: 'a@x.example', visits: 0 })
     })
 
     test('what one tenant creates, the other neither finds, nor counts, nor changes, nor removes', async () => {
@@ -88,7 +89,10 @@ export function describeRows(suite: OrmSuite): void {
       const { acmeDb, globexDb } = suite
       const first = await acmeDb.upsert({ email: 'u@x.example', visits: 1 })
       expect(first).toMatchObject({ email: 'u@x.example', visits: 1 })
-      expect(await acmeDb.upsert({ email: 'u@x.example', visits: 5 })).toEqual({ ...first, visits: 5 })
+      expect(await acmeDb.upsert({ email: 'u@x.example', visits: 5 })).toMatchObject({
+        id: first.id,
+        visits: 5,
+      })
       expect(await globexDb.upsert({ email: 'u@x.example', visits: 2 })).toMatchObject({ visits: 2 })
       expect(await acmeDb.find('u@x.example')).toMatchObject({ visits: 5 })
       expect(await acmeDb.count()).toBe(2)
