@@ -10,10 +10,13 @@ const TOKEN = new RegExp(
     /"(?:[^"]|"")*(?:"|$)/,
     /--[^\n\r]*/,
     /\/\*/,
-    // Words and numbers whole, or their last letter would make an escape string of a plain one.
-    /[\w\u0080-\uffff][\w$\u0080-\uffff]*/,
+    // Words whole, or their last letter would make an escape string of a plain one.
+    /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/,
+    // Numbers with their dots, after which a name is no part of another.
+    /0[xXoObB]\w*|(?:\d[\d_]*(?:\.(?!\.)[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?/,
     /\$(?<tag>(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$(?:[^]*?\$\k<tag>\$|[^]*$)/,
     /\$\d+/,
+    /\.\./,
     /[^]/,
   ]
     .map(({ source }) => source)
@@ -22,7 +25,7 @@ const TOKEN = new RegExp(
 )
 const COMMENT_EDGE = /\/\*|\*\//g
 /** White space and comments may stand between a schema's name and its dot; Prisma writes none. */
-const DOT = /\s*\./y
+const DOT = /\s*\.(?![.\d])/y
 
 /**
  * `"s"."orders"` becomes `"orders"`, wherever `"s"` stands quoted, first in its name and outside of strings and comments.
@@ -46,15 +49,13 @@ export function unqualify(text: string, schema: string): string {
       TOKEN.lastIndex = endOfComment(text, start)
       continue
     }
-    if (token === qualifier && !afterDot) {
-      DOT.lastIndex = TOKEN.lastIndex
-      const dot = DOT.exec(text)
-      if (dot !== null) {
-        result += text.slice(taken, start)
-        taken = TOKEN.lastIndex = DOT.lastIndex
-      }
-    }
-    if (!/^\s/.test(token) && !token.startsWith('--')) afterDot = token === '.'
+    if (/^\s/.test(token) || token.startsWith('--')) continue
+    DOT.lastIndex = TOKEN.lastIndex
+    if (token === qualifier && !afterDot && DOT.test(text)) {
+      result += text.slice(taken, start)
+      taken = TOKEN.lastIndex = DOT.lastIndex
+      afterDot = true
+    } else afterDot = token === '.'
   }
   return result + text.slice(taken)
 }
