@@ -8,12 +8,13 @@ import { promisify } from 'node:util'
 /** Inside the repository, where the generated code finds `@prisma/client`. */
 const PLACE = join(import.meta.dirname, '../../.tenantry')
 
-const HEAD = `
+const head = (settings: string): string => `
 generator client {
   provider = "prisma-client"
   output   = "./generated"
   runtime  = "nodejs"
   importFileExtension = "ts"
+  ${settings}
 }
 datasource db {
   provider = "postgresql"
@@ -27,12 +28,18 @@ export interface GeneratedPrisma<Module> {
   remove(): void
 }
 
-/** @param models the models of a Prisma schema, without generator and datasource. */
-export async function generatePrisma<Module>(models: string): Promise<GeneratedPrisma<Module>> {
+/**
+ * @param models the models of a Prisma schema, without generator and datasource.
+ * @param settings more of the generator's.
+ */
+export async function generatePrisma<Module>(
+  models: string,
+  settings = '',
+): Promise<GeneratedPrisma<Module>> {
   mkdirSync(PLACE, { recursive: true, mode: 0o700 })
   const folder = mkdtempSync(join(PLACE, 'prisma-'))
   const schema = join(folder, 'schema.prisma')
-  writeFileSync(schema, HEAD + models)
+  writeFileSync(schema, head(settings) + models)
   const program = join(
     dirname(createRequire(import.meta.url).resolve('prisma/package.json')),
     'build/index.js',
