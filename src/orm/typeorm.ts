@@ -1,35 +1,11 @@
 /** TypeORM over the gateway: one DataSource for all tenants, whose every statement reaches one of them. */
-import { EventEmitter } from 'node:events'
-import {
-  DataSource,
-  type DataSourceOptions,
-  type EntityManager,
-  QueryFailedError,
-  type QueryRunner,
-  type ReplicationMode,
-} from 'typeorm'
+import type { DataSource, DataSourceOptions, EntityManager } from 'typeorm'
 import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
-import type { OrmTenancy } from './for-tenants.ts'
+import { TenantDataSource } from './typeorm/tenant-data-source.ts'
+import { poolOfContext, type TypeormTenancy } from './typeorm/tenant-pool.ts'
 
-/** What of a tenancy this adapter uses. */
-export interface TypeormTenancy extends OrmTenancy<TypeormPool> {
-  /** For what TypeORM asks the server as it starts. */
-  readonly central: { query(text: string): Promise<unknown> }
-}
-
-/** What TypeORM's driver calls of a pool. */
-export interface TypeormPool {
-  connect(): Promise<TypeormClient>
-}
-
-/** What TypeORM's query runner calls of a client. */
-export interface TypeormClient {
-  query(text: string, values?: unknown[]): Promise<unknown>
-  release(error?: Error | boolean): void
-  on(event: string, listener: (error: Error) => void): unknown
-  removeListener(event: string, listener: (error: Error) => void): unknown
-}
+export type { TypeormClient, TypeormPool, TypeormTenancy } from './typeorm/tenant-pool.ts'
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>
 
@@ -72,13 +48,6 @@ export interface ManagerForTenant {
   readonly dataSource: DataSource
 }
 
-/** What TypeORM asks as it connects, before there is a tenant (typeorm 1.1, PostgresDriver.connect). */
-const START_UP = new Set([
-  'SELECT version()',
-  'SELECT * FROM current_database()',
-  'SELECT * FROM current_schema()',
-])
-
 /** They would act on every tenant's tables, or on nobody's. JavaScript can pass them all the same. */
 const REFUSED = {
   cache: 'its entries carry no tenant; cache what you read by tenancy.cacheKey()',
@@ -118,116 +87,4 @@ export function typeormForTenants(
   const managerForTenant = (tenant: string | Tenant = tenancy.context.require()): EntityManager =>
     dataSource.ofTenant(tenant).manager
   return Object.assign(managerForTenant, { dataSource })
-}
-
-/** The DataSource of the context, with views of itself that belong to one tenant. */
-class TenantDataSource extends DataSource {
-  // Not a private one: the views that are made by Object.create would have none.
-  readonly tenancy: TypeormTenancy
-
-  constructor(tenancy: TypeormTenancy, options: PostgresOptions) {
-    super(options)
-    this.tenancy = tenancy
-    const { relationLoader } = this
-    const load = relationLoader.load.bind(relationLoader)
-    // A lazy relation is loaded when somebody asks for it: from where its entity came, not from where that somebody is.
-    relationLoader.load = (relation, entities, queryRunner, ...rest) => {
-      const tenant = queryRunner?.isReleased === true ? tenantOf(queryRunner) : undefined
-      if (tenant === undefined) return load(relation, entities, queryRunner, ...rest)
-      const runner = this.ofTenant(tenant).createQueryRunner()
-      return load(relation, entities, runner, ...rest).finally(async () => runner.release())
-    }
-  }
-
-  /** Outside of any tenant, whose schema would else become the DataSource's. */
-  override initialize(): Promise<this> {
-    return this.tenancy.context.exit(() => super.initialize())
-  }
-
-  /** What the function of a transaction calls is part of it. */
-  override createEntityManager(queryRunner?: QueryRunner): EntityManager {
-    const manager = super.createEntityManager(queryRunner)
-    const { transaction } = manager
-    return Object.assign(manager, {
-      transaction: (...args: unknown[]) =>
-        this.tenancy.transactionScope(() => Reflect.apply(transaction, manager, args) as unknown),
-    })
-  }
-
-  /** TypeORM's errors name what is underneath `driverError`; here it is their `cause` too, as elsewhere. */
-  override createQueryRunner(mode?: ReplicationMode): QueryRunner {
-    const runner = super.createQueryRunner(mode)
-    const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>
-    return Object.assign(runner, {
-      query: (...args: unknown[]) =>
-        query(...args).catch((error: unknown) => {
-          if (error instanceof QueryFailedError) Object.assign(error, { cause: error.driverError })
-          throw error
-        }),
-    })
-  }
-
-  /** The same entities and settings, over the connections of one tenant. */
-  ofTenant(tenant: string | Tenant): DataSource {
-    const view = Object.create(this) as DataSource
-    const pool = new (poolClass(() => connectTo(this.tenancy.poolFor(tenant), tenant)))()
-    const driver = Object.create(this.driver, {
-      master: { value: pool },
-      dataSource: { value: view },
-    }) as DataSource['driver']
-    const manager = this.createEntityManager()
-    Object.assign(manager, { dataSource: view })
-    return Object.defineProperties(view, { driver: { value: driver }, manager: { value: manager } })
-  }
-}
-
-type ConnectCallback = (
-  error: Error | undefined,
-  client?: TypeormClient,
-  release?: (error?: Error) => void,
-) => void
-
-/** In place of `pg.Pool`. */
-function poolClass(connect: () => Promise<TypeormClient>): new () => EventEmitter {
-  return class TenantPool extends EventEmitter {
-    connect(callback: ConnectCallback): void {
-      connect().then(
-        (client) => callback(undefined, client, (error) => client.release(error)),
-        (error: unknown) => callback(error as Error),
-      )
-    }
-
-    end(callback: () => void): void {
-      callback()
-    }
-  }
-}
-
-function poolOfContext(tenancy: TypeormTenancy): new () => EventEmitter {
-  return poolClass(async () => {
-    const tenant = tenancy.context.find()
-    return tenant === undefined ? startUpClient(tenancy) : connectTo(tenancy.pool, tenant)
-  })
-}
-
-const TENANT = Symbol('tenant')
-
-async function connectTo(pool: TypeormPool, tenant: string | Tenant): Promise<TypeormClient> {
-  const client = await pool.connect()
-  return Object.assign(client, { [TENANT]: tenant })
-}
-
-/** Whose connection a query runner used. */
-function tenantOf(queryRunner: QueryRunner): string | Tenant | undefined {
-  const { databaseConnection } = queryRunner as { databaseConnection?: { [TENANT]?: string | Tenant } }
-  return databaseConnection?.[TENANT]
-}
-
-/** Without a tenant TypeORM gets its first questions answered, and nothing else. */
-function startUpClient({ central }: TypeormTenancy): TypeormClient {
-  return Object.assign(new EventEmitter(), {
-    query: (text: string) =>
-      START_UP.has(text) ? central.query(text) : Promise.reject(new TenantryError('TNY201')),
-    release: () => undefined,
-  })
 }

@@ -1,6 +1,6 @@
-import { EntitySchema, RequestContext } from '@mikro-orm/postgresql'
+import { EntitySchema, RequestContext, wrap } from '@mikro-orm/postgresql'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Tenancy } from '../../src/index.ts'
+import { type Tenancy, TenantryError } from '../../src/index.ts'
 import { mikroOrmForTenants, type EmForTenant } from '../../src/orm/mikro-orm.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 
@@ -88,4 +88,39 @@ test('A4: cached results are of one tenant', async () => {
     ['globex'],
     ['acme'],
   ])
+})
+
+test('A2: the same id in two tenants is two entities, and what is loaded later is of the entity’s own', async () => {
+  const [acme, globex] = [emForTenant('acme'), emForTenant('globex')]
+  const one = await acme.findOneOrFail(orders, { id: '1' })
+  expect(await globex.findOneOrFail(orders, { id: '1' })).not.toBe(one)
+  one.note = 'changed'
+  await tenancy.run('globex', () => acme.flush())
+  expect(await emForTenant('globex').findOne(orders, { id: '1' })).toMatchObject({ note: null })
+  expect(await emForTenant('acme').findOne(orders, { id: '1' })).toMatchObject({ note: 'changed' })
+  const reference = acme.fork().getReference(orders, '2')
+  await tenancy.run('globex', () => wrap(reference).init())
+  expect(reference.owner).toBe('acme')
+})
+
+test('A2: the global entity manager belongs to nobody, also where MikroORM lets it be used', async () => {
+  const loose = await tenancy.run('acme', () =>
+    mikroOrmForTenants(tenancy, { entities: [orders], allowGlobalContext: true }),
+  )
+  const reading = tenancy.run('acme', () => loose.orm.em.find(orders, {}))
+  await expect(reading).rejects.toMatchObject({ code: 'TNY243', cause: expect.any(TenantryError) })
+  await loose.orm.close()
+})
+
+test('A4: options that would mix tenants are refused', async () => {
+  for (const options of [{ schema: 'tenant_acme' }, { clientUrl: 'postgres://x' }, { driverOptions: {} }]) {
+    const opening = mikroOrmForTenants(tenancy, { entities: [orders], ...options } as never)
+    await expect(opening).rejects.toMatchObject({ code: 'TNY240' })
+  }
+})
+
+test('S1: a schema that a fork names does not lead to another tenant', async () => {
+  const { schema = '' } = world.tenants['globex']?.home ?? {}
+  const reading = emForTenant('acme').fork({ schema }).find(orders, {})
+  await expect(reading).rejects.toMatchObject({ code: '42501' })
 })

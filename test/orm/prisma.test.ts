@@ -281,6 +281,20 @@ describe.each(['shared', 'schema'] as const)('Prisma, %s', (model) => {
     await careless.$disconnect()
   })
 
+  test('A2: what is asked inside a transaction is not gathered with what is asked beside it', async () => {
+    const failing = inAcme(() =>
+      prisma.$transaction(async (tx) => {
+        await tx.tag.create({ data: { name: 'inside' } })
+        const find = (): Promise<Tag | null> => prisma.tag.findUnique({ where: { name: 'inside' } })
+        const [inside, beside] = await Promise.all([find(), world.tenancy.outsideTransaction(find)])
+        expect(inside).toMatchObject({ name: 'inside' })
+        expect(beside).toBeNull()
+        throw new Error('undo')
+      }),
+    )
+    await expect(failing).rejects.toThrow('undo')
+  })
+
   test('what one request gives up, another of the same tenant still gets', async () => {
     const leaving = new AbortController()
     const read = (signal?: AbortSignal): Promise<unknown> =>

@@ -8,15 +8,26 @@ interface Order {
   id: string
   owner: string
   note: string | null
+  /** Loaded as it is asked for: the order with this one's id. */
+  itself: Promise<Order | null>
 }
 
-const orders = new EntitySchema<Order>({
+const orders: EntitySchema<Order> = new EntitySchema<Order>({
   name: 'Order',
   tableName: 'orders',
   columns: {
     id: { type: 'bigint', primary: true, generated: 'increment' },
     owner: { type: 'text' },
     note: { type: 'text', nullable: true },
+  },
+  relations: {
+    itself: {
+      type: 'many-to-one',
+      target: 'Order',
+      lazy: true,
+      joinColumn: { name: 'id' },
+      createForeignKeyConstraints: false,
+    },
   },
 })
 
@@ -65,4 +76,40 @@ test('it initializes within a tenant as it does without', async () => {
   expect(other.dataSource.driver.schema).toBe('public')
   expect(await ownersOf(other('globex').find(orders))).toEqual(['globex'])
   await other.dataSource.destroy()
+})
+
+test('A2: a lazy relation is loaded from where its entity came, wherever it is asked for', async () => {
+  const [named] = await managerForTenant('acme').findBy(orders, { id: '1' })
+  const [ofContext] = await tenancy.run('acme', () =>
+    managerForTenant.dataSource.manager.findBy(orders, { id: '1' }),
+  )
+  for (const order of [named, ofContext]) {
+    const loaded = await tenancy.run('globex', () => order?.itself)
+    expect([loaded?.id, loaded?.owner]).toEqual(['1', 'acme'])
+  }
+})
+
+test('A4: options that would mix tenants are refused', () => {
+  const options = {
+    cache: true,
+    synchronize: true,
+    schema: 'tenant_acme',
+    migrationsRun: true,
+    dropSchema: true,
+  }
+  for (const [name, value] of Object.entries(options)) {
+    expect(() => typeormForTenants(tenancy, { [name]: value })).toThrow(
+      expect.objectContaining({ code: 'TNY240', message: expect.stringContaining(name) }),
+    )
+  }
+})
+
+test('a query runner of one’s own holds one connection, until it is released', async () => {
+  const runner = managerForTenant('acme').dataSource.createQueryRunner()
+  await runner.startTransaction()
+  await runner.manager.update(orders, { id: '1' }, { owner: 'changed' })
+  expect(await ownersOf(runner.manager.findBy(orders, { id: '1' }))).toEqual(['changed'])
+  await runner.rollbackTransaction()
+  await runner.release()
+  expect(await ownersOf(managerForTenant('acme').find(orders))).toEqual(['acme'])
 })
