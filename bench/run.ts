@@ -7,6 +7,7 @@ import { guard } from './guard.ts'
 import { http } from './http.ts'
 import { memory } from './memory.ts'
 import { models } from './models.ts'
+import { orm } from './orm.ts'
 import { pgbouncer } from './pgbouncer.ts'
 import { query } from './query.ts'
 import { sealed } from './sealed.ts'
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   models,
   sealed,
   guard,
+  orm,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

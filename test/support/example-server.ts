@@ -6,7 +6,8 @@ import { freePort } from './demo.ts'
 import { type Program, PROJECT, RUN, startProgram } from './process.ts'
 import { waitFor } from './wait-for.ts'
 
-const EXAMPLE = 'examples/orders-express'
+/** The folder, below examples/. */
+const EXAMPLE = 'orders-express'
 
 /** A running backend. */
 export interface ExampleServer extends Program {
@@ -23,9 +24,10 @@ export interface ExampleServer extends Program {
 export async function startExample(
   urls: { readonly appUrl: string; readonly adminUrl: string },
   env: Readonly<Record<string, string>> = {},
+  example: string = EXAMPLE,
 ): Promise<ExampleServer> {
   const port = await freePort()
-  const program = startProgram([...RUN, `${EXAMPLE}/server.ts`], {
+  const program = startProgram([...RUN, `examples/${example}/server.ts`], {
     DATABASE_URL: urls.appUrl,
     TENANTRY_ADMIN_URL: urls.adminUrl,
     PORT: String(port),

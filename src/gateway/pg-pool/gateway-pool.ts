@@ -109,12 +109,12 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   connect(callback?: ConnectCallback): Promise<GatewayClient> | undefined {
     const principal = this.#source.current()
     const open = this.#source.scopes?.open()
-    const promise = Promise.resolve().then(async () =>
-      this.#handOver(
-        principal,
-        open && principal && (await joins(open, principal, this.#source)) ? open : undefined,
-      ),
-    )
+    const promise =
+      open === undefined || principal === undefined
+        ? Promise.resolve().then(() => this.#handOver(principal, undefined))
+        : joins(open, principal, this.#source).then((joined) =>
+            this.#handOver(principal, joined ? open : undefined),
+          )
     const inner: Callback<GatewayClient> | undefined =
       callback && ((error, client) => callback(error, client, (release) => client?.release(release)))
     return answer(promise, inner)
