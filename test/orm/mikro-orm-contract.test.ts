@@ -130,19 +130,19 @@ function sessionOf(fork: () => EntityManager): OrmSession {
         numbers: own.getItems().map(({ number }) => number),
       }))
     },
-    raw: async <R extends object>(text: string, values: readonly unknown[] = []) =>
-      (await fork().execute(text.replaceAll(/\$\d+/g, '?'), [...values])) as R[],
+    raw: <R extends object>(text: string, values: readonly unknown[] = []) =>
+      fork().execute<R[]>(text.replaceAll(/\$\d+/g, '?'), [...values]),
     async saveSample({ tags, bytes, ...sample }) {
       const em = fork()
       // MikroORM 7.2 writes the text NULL in an array as null.
       const list = tags && sql`array(select jsonb_array_elements_text(${JSON.stringify(tags)}::jsonb))`
       const row = { ...sample, tags: list, bytes: bytes && Buffer.from(bytes) }
-      return em.insert(samples, row as never)
+      return em.insert(samples, row)
     },
     findSample: async (id) => (await fork().findOne(samples, { id })) ?? undefined,
     async *stream() {
       for await (const customer of fork().stream(customers, { orderBy: { id: 'asc' } })) {
-        yield plain(customer as unknown as Customer)
+        yield plain(customer)
       }
     },
     transaction: (fn, { isolation, readOnly } = {}) =>

@@ -97,10 +97,13 @@ function sessionOf(db: EntityManager): OrmSession {
         .orderBy('o.number')
         .getRawMany(),
     async customersWithOrders() {
-      const found = await db.find(customers, { relations: { orders: true }, order: { id: 'asc' } })
+      const found = await db.find(customers, {
+        relations: { orders: true },
+        order: { id: 'asc', orders: { number: 'asc' } },
+      })
       return found
         .filter((customer) => customer.orders?.length)
-        .map(({ email, orders: own = [] }) => ({ email, numbers: own.map(({ number }) => number).sort() }))
+        .map(({ email, orders: own = [] }) => ({ email, numbers: own.map(({ number }) => number) }))
     },
     raw: (text, values = []) => db.query(text, [...values]),
     async saveSample({ big, ...sample }) {

@@ -24,11 +24,15 @@ export function keepLazyRelations(dataSource: WithViews): void {
 
   const { relationLoader } = dataSource
   const load = relationLoader.load.bind(relationLoader)
-  relationLoader.load = (relation, entities, queryRunner, ...rest) => {
+  relationLoader.load = async (relation, entities, queryRunner, ...rest) => {
     const isOpen = queryRunner !== undefined && !queryRunner.isReleased
     const tenant = isOpen || Array.isArray(entities) ? undefined : origins.get(entities)
     if (tenant === undefined) return load(relation, entities, queryRunner, ...rest)
     const runner = dataSource.ofTenant(tenant).createQueryRunner()
-    return load(relation, entities, runner, ...rest).finally(async () => runner.release())
+    try {
+      return await load(relation, entities, runner, ...rest)
+    } finally {
+      await runner.release()
+    }
   }
 }
