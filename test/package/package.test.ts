@@ -15,7 +15,11 @@ const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${p
 const subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json')
 const optionalPeers = Object.keys(manifest.peerDependenciesMeta)
 /** Adapters are named for their peer, but where its package is not. */
-const PEERS: Readonly<Record<string, string>> = { './drizzle': 'drizzle-orm' }
+const PEERS: Readonly<Record<string, string>> = {
+  './drizzle': 'drizzle-orm',
+  './prisma': '@prisma/adapter-pg',
+  './mikro-orm': '@mikro-orm/postgresql',
+}
 
 let folder: string
 let project: string
@@ -93,7 +97,9 @@ describe('with pg and no other peer', () => {
 describe('with the optional peers', () => {
   beforeAll(async () => {
     for (const peer of optionalPeers) {
-      await symlink(join(root, 'node_modules', peer), join(project, 'node_modules', peer))
+      const place = join(project, 'node_modules', peer)
+      await mkdir(dirname(place), { recursive: true })
+      await symlink(join(root, 'node_modules', peer), place)
     }
   })
 
