@@ -86,6 +86,42 @@ describe('join', () => {
     })
   })
 
+  test('A2: transactions of two tenants, one inside the other: each one’s helpers are in its own', async () => {
+    const xid = async (pool: GatewayPool): Promise<unknown> =>
+      (await pool.query('select pg_current_xact_id()::text as xid')).rows
+    await undone(async () => {
+      const acme = await xid(tenancy.pool)
+      await tenancy.run('globex', () =>
+        tenancy.transaction(async () => {
+          const globex = await xid(tenancy.pool)
+          expect(globex).not.toEqual(acme)
+          expect(await xid(tenancy.poolFor('acme'))).toEqual(acme)
+          expect(await tenancy.run('acme', () => xid(tenancy.pool))).toEqual(acme)
+          expect(await xid(tenancy.poolFor('globex'))).toEqual(globex)
+        }),
+      )
+    })
+  })
+
+  test('with one connection in all, a helper inside a transaction does not wait for it', async () => {
+    const small = world.open({ max: 1, waitTimeoutMs: 1_500 })
+    const rows = await small.run('acme', () =>
+      small.transaction(async (client) => {
+        await client.query('select 1')
+        return (await small.pool.query('select 1 as one')).rows
+      }),
+    )
+    expect(rows).toEqual([{ one: 1 }])
+    // The control: beside it, there is no other one to be had.
+    const beside = small.run('acme', () =>
+      small.transaction(async (client) => {
+        await client.query('select 1')
+        await small.outsideTransaction(() => small.pool.query('select 1'))
+      }),
+    )
+    await expect(beside).rejects.toMatchObject({ code: 'TNY203' })
+  })
+
   test('a transaction inside of one is a savepoint', async () => {
     const seen = await undone(async () => {
       await tenancy.transaction((client) => client.query(INSERT, ['kept']))

@@ -16,7 +16,8 @@ let dbForTenant: DbForTenant
 beforeAll(async () => {
   world = await createTenantWorld('acme', 'globex')
   tenancy = world.open({ max: 2 })
-  dbForTenant = knexForTenants(tenancy)
+  // It warns of each connection that it does not get.
+  dbForTenant = knexForTenants(tenancy, { log: { warn: () => undefined } })
 })
 afterAll(() => world.close())
 
@@ -91,6 +92,54 @@ test('a hundred transactions of two tenants over two connections stay apart', as
     }),
   )
   expect(owners).toEqual(Array.from({ length: 100 }, (_, n) => [n % 2 === 0 ? 'acme' : 'globex']))
+})
+
+test('A1: one Knex for all: a query is for the tenant of the context in which it is awaited', async () => {
+  const { db } = dbForTenant
+  const owners = db<Order>('orders').distinct('owner').orderBy('owner').pluck('owner')
+  await tenancy.run('acme', async () => {
+    // Lazy: built here, and run by whoever awaits it; `run` awaits what it is given back.
+    expect(await tenancy.run('globex', () => owners.clone())).toEqual(['globex'])
+    expect(await owners).toEqual(['acme'])
+  })
+  await expect(db('orders')).rejects.toMatchObject({ code: 'TNY201' })
+})
+
+test('batchInsert is one transaction, also in chunks, and inside another one', async () => {
+  const { db } = dbForTenant
+  const rows = Array.from({ length: 10 }, () => ({ owner: 'acme', note: 'batch' }))
+  await tenancy.run('acme', async () => {
+    const broken: Partial<Order>[] = [...rows, { note: 'without an owner' }]
+    await expect(db.batchInsert('orders', broken, 3)).rejects.toMatchObject({
+      code: '23502',
+    })
+    expect(await db('orders').where({ note: 'batch' })).toEqual([])
+    const failing = db.transaction(async () => {
+      await db.batchInsert('orders', rows, 3)
+      throw new Error('undo')
+    })
+    await expect(failing).rejects.toThrow('undo')
+    await db.batchInsert('orders', rows, 3)
+    expect(await db('orders').where({ note: 'batch' }).del()).toBe(10)
+  })
+})
+
+test('a transaction without a function has its own statements alone', async () => {
+  await tenancy.run('acme', async () => {
+    const { db } = dbForTenant
+    const trx = await db.transaction()
+    await trx('orders').insert({ owner: 'acme', note: 'open' })
+    expect(await db('orders').where({ note: 'open' })).toEqual([])
+    await trx.rollback()
+  })
+})
+
+test('the schema builder is refused, and the refusal says where it belongs', async () => {
+  const building = dbForTenant('acme').schema.createTable('mine', (table) => table.increments())
+  await expect(building).rejects.toMatchObject({
+    code: 'TNY204',
+    hint: expect.stringContaining('migration'),
+  })
 })
 
 test('errors keep PostgreSQL’s code and the statement', async () => {

@@ -43,6 +43,8 @@ const SHARED = { maxUses: Infinity, allowExitOnIdle: false, maxLifetimeSeconds: 
  * client is new. There is no `error`: a connection that breaks while idle is replaced.
  */
 export class GatewayPool extends EventEmitter implements pg.Pool {
+  /** Drizzle knows a pool by the name of its class (0.45, node-postgres/session.ts), which bundlers may shorten. */
+  static override readonly name: string = 'GatewayPool'
   readonly #gateway: Gateway
   readonly #source: PrincipalSource
   ended = false
@@ -112,9 +114,7 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     const promise =
       open === undefined || principal === undefined
         ? Promise.resolve().then(() => this.#handOver(principal, undefined))
-        : joins(open, principal, this.#source).then((joined) =>
-            this.#handOver(principal, joined ? open : undefined),
-          )
+        : toJoin(open, principal, this.#source).then((outer) => this.#handOver(principal, outer))
     const inner: Callback<GatewayClient> | undefined =
       callback && ((error, client) => callback(error, client, (release) => client?.release(release)))
     return answer(promise, inner)
@@ -151,18 +151,19 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
 
   /** A statement that is made inside the function of a transaction. @throws TNY230 where that is refused */
   async #queryBeside(
-    open: GatewayClient,
+    open: readonly GatewayClient[],
     principal: Principal,
     statement: StatementConfig,
     signal: AbortSignal | undefined,
   ): Promise<pg.QueryResult> {
-    if (!(await joins(open, principal, this.#source))) return this.#query(principal, statement, signal)
+    const outer = await toJoin(open, principal, this.#source)
+    if (outer === undefined) return this.#query(principal, statement, signal)
     const handling = this.#gateway.check(statement.text, principal)
     if (handling !== 'send' && handling !== 'introspection' && handling !== 'call') {
       // Refused as it is outside of a transaction.
       return this.#query(principal, statement, signal)
     }
-    const client = this.#connect(principal, undefined, open)
+    const client = this.#connect(principal, undefined, outer)
     try {
       return await (client.query as SendStatement)(statement)
     } finally {
@@ -170,10 +171,13 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
     }
   }
 
-  async #submitBeside(open: GatewayClient, principal: Principal, query: SubmittedQuery): Promise<void> {
+  async #submitBeside(
+    open: readonly GatewayClient[],
+    principal: Principal,
+    query: SubmittedQuery,
+  ): Promise<void> {
     try {
-      const joined = (await joins(open, principal, this.#source)) ? open : undefined
-      const client = this.#connect(principal, undefined, joined)
+      const client = this.#connect(principal, undefined, await toJoin(open, principal, this.#source))
       await client.submit(query)
       client.release()
     } catch (error) {
@@ -228,15 +232,18 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   }
 }
 
-/** Whether a statement for `principal` is part of the open transaction. @throws TNY230 where it must not be made beside it */
-async function joins(
-  open: GatewayClient,
+/** The client whose transaction a statement for `principal` is part of, if any. @throws TNY230 where that is refused */
+async function toJoin(
+  open: readonly GatewayClient[],
   principal: Principal,
   { scopes }: PrincipalSource,
-): Promise<boolean> {
-  if (!(await isSameTenant(open.principal, principal))) return false
-  if (scopes?.policy === 'refuse') throw new TenantryError('TNY230')
-  return true
+): Promise<GatewayClient | undefined> {
+  for (const client of open) {
+    if (!(await isSameTenant(client.principal, principal))) continue
+    if (scopes?.policy === 'refuse') throw new TenantryError('TNY230')
+    return client
+  }
+  return undefined
 }
 
 /** By id: one of them may have been named by its key. */

@@ -56,12 +56,13 @@ export class TransactionScopes<Client extends Beginner> {
     return scope.client === client
   }
 
-  /** The client of the innermost transaction around the running code, if one is open. */
-  open(): Client | undefined {
+  /** The clients of the transactions around the running code that are open, the innermost first; undefined: none. */
+  open(): readonly Client[] | undefined {
+    let clients: Client[] | undefined
     for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
-      if (scope.client?.isInTransaction === true) return scope.client
+      if (scope.client?.isInTransaction === true) (clients ??= []).push(scope.client)
     }
-    return undefined
+    return clients
   }
 
   /** Whether the running code is inside of this client's transaction. */
