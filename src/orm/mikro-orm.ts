@@ -121,9 +121,10 @@ class TenantEntityManager extends EntityManager {
     key: unknown,
     ...rest: [refresh?: boolean, merge?: boolean, schema?: string]
   ): Promise<{ data?: R | null; key: string } | undefined> {
-    if (!(config ?? this.config.get('resultCache').global)) return undefined
+    const wanted = config ?? this.config.get('resultCache').global
+    if (!wanted) return undefined
     const owner = await this.getContext().#driver.requireOwner()
-    const scoped: CacheConfig = Array.isArray(config) ? [`${owner}:${config[0]}`, config[1]] : config
+    const scoped: CacheConfig = Array.isArray(wanted) ? [`${owner}:${wanted[0]}`, wanted[1]] : wanted
     return super.tryCache<T, R>(entityName, scoped, [owner, key], ...rest)
   }
 

@@ -87,6 +87,10 @@ export function prismaAdapter(tenants: PrismaPool): PrismaAdapter {
 
 /** Prisma makes an error of its own from `code`, `message` and `meta`, and drops everything else. */
 function forPrisma(error: unknown): unknown {
+  // What aborts has a number for a code, which is none of Prisma's.
+  if (error instanceof DOMException) {
+    return Object.assign(new Error(error.message, { cause: error }), { name: error.name })
+  }
   if (!(error instanceof TenantryError)) return error
   const { code, message } = error
   return Object.assign(new Error(message, { cause: error }), { code, meta: { cause: error } })
