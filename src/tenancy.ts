@@ -140,6 +140,8 @@ export interface Tenancy extends TenantRuntime {
    * is with `transaction`. The adapters of Tenantry do so by themselves.
    */
   transactionScope<T>(fn: () => T): T
+  /** What identifies the transaction that the running code is in: for what gathers the work of several callers. */
+  findTransaction(): object | undefined
   /** Runs `fn` outside of every transaction: what it writes stays, also where the transaction around it rolls back. */
   outsideTransaction<T>(fn: () => T | PromiseLike<T>): Promise<T>
   /**
@@ -369,6 +371,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
       return scopes.around(async () => transact(await tenantPool.connect(), fn, transactionOptions))
     },
     transactionScope: (fn) => scopes.around(fn),
+    findTransaction: () => scopes.open(),
     outsideTransaction: (fn) => scopes.outside(async () => await fn()),
     async session(fn) {
       if (options.pooler !== undefined) {

@@ -407,6 +407,26 @@ export const ERRORS = {
     message: 'Exactly one row was expected, and {found} came.',
     hint: 'Use first() where there may be none; make the condition unique where there were several.',
   },
+  TNY240: {
+    status: 500,
+    message: '{orm} cannot serve many tenants with the option `{option}`.',
+    hint: 'Leave it out: {advice}.',
+  },
+  TNY241: {
+    status: 500,
+    message: 'This {orm} is not one that tenants can be kept apart in: {reason}.',
+    hint: 'Install a version that the guide names (docs/guides/prisma.md, docs/guides/mikro-orm.md).',
+  },
+  TNY242: {
+    status: 500,
+    message: 'A batch transaction holds queries of more than one tenant.',
+    hint: 'Make the queries and call $transaction in the context of one tenant, or with the client of one.',
+  },
+  TNY243: {
+    status: 500,
+    message: 'This EntityManager was made outside of any tenant’s context, and belongs to none.',
+    hint: 'Fork it inside the context (a RequestContext too), or take one by emForTenant(tenant).',
+  },
 
   TNY301: {
     status: 409,

@@ -25,41 +25,44 @@ afterAll(async () => {
   await database.drop()
 })
 
-describe.each(['orders-kysely', 'orders-drizzle'])('examples/%s', (example) => {
-  let server: ExampleServer
-  beforeAll(async () => {
-    server = await startExample(database, {}, example)
-  })
-  afterAll(() => server.stop())
+describe.each(['orders-kysely', 'orders-drizzle', 'orders-typeorm', 'orders-mikro-orm'])(
+  'examples/%s',
+  (example) => {
+    let server: ExampleServer
+    beforeAll(async () => {
+      server = await startExample(database, {}, example)
+    })
+    afterAll(() => server.stop())
 
-  const customers = async (key: string): Promise<string[]> => {
-    const { text } = await server.ask(`${key}.localhost`, '/orders')
-    return (JSON.parse(text) as { customer: string }[]).map(({ customer }) => customer)
-  }
+    const customers = async (key: string): Promise<string[]> => {
+      const { text } = await server.ask(`${key}.localhost`, '/orders')
+      return (JSON.parse(text) as { customer: string }[]).map(({ customer }) => customer)
+    }
 
-  test('each tenant has its own rows, and strangers none', async () => {
-    expect(await customers('acme')).toContain('Road Runner')
-    expect(await customers('initech')).toEqual(['Milton Waddams', 'Bill Lumbergh'])
-    expect((await server.ask('nobody.localhost', '/orders')).status).toBe(404)
-  })
+    test('each tenant has its own rows, and strangers none', async () => {
+      expect(await customers('acme')).toContain('Road Runner')
+      expect(await customers('initech')).toEqual(['Milton Waddams', 'Bill Lumbergh'])
+      expect((await server.ask('nobody.localhost', '/orders')).status).toBe(404)
+    })
 
-  test('orders are added all or none, by a helper that knows of no transaction', async () => {
-    const before = await customers('acme')
-    const good = { customer: 'Daffy Duck', amount: '5' }
-    const bad = { customer: '', amount: '5' }
-    expect((await server.post('acme.localhost', '/orders', [good, bad])).status).toBe(500)
-    expect(await customers('acme')).toEqual(before)
-    expect((await server.post('acme.localhost', '/orders', [good, good])).status).toBe(201)
-    expect(await customers('acme')).toEqual([...before, 'Daffy Duck', 'Daffy Duck'])
-    expect(await customers('initech')).toHaveLength(2)
-  })
+    test('orders are added all or none, by a helper that knows of no transaction', async () => {
+      const before = await customers('acme')
+      const good = { customer: 'Daffy Duck', amount: '5' }
+      const bad = { customer: '', amount: '5' }
+      expect((await server.post('acme.localhost', '/orders', [good, bad])).status).toBe(500)
+      expect(await customers('acme')).toEqual(before)
+      expect((await server.post('acme.localhost', '/orders', [good, good])).status).toBe(201)
+      expect(await customers('acme')).toEqual([...before, 'Daffy Duck', 'Daffy Duck'])
+      expect(await customers('initech')).toHaveLength(2)
+    })
 
-  test('its other way to read them', async () => {
-    const path = example === 'orders-kysely' ? '/orders.csv' : '/summary'
-    const { status, text } = await server.ask('initech.localhost', path)
-    expect(status).toBe(200)
-    expect(text).toMatch(
-      example === 'orders-kysely' ? /"Bill Lumbergh",1300\.00\n/ : /"orders":2,"amount":"1307\.00"/,
-    )
-  })
-})
+    test('its other way to read them', async () => {
+      const path = example === 'orders-kysely' ? '/orders.csv' : '/summary'
+      const { status, text } = await server.ask('initech.localhost', path)
+      expect(status).toBe(200)
+      expect(text).toMatch(
+        example === 'orders-kysely' ? /"Bill Lumbergh",1300\.00\n/ : /"orders":2,"amount":"1307\.00"/,
+      )
+    })
+  },
+)

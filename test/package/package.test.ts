@@ -15,7 +15,12 @@ const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${p
 const subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json')
 const optionalPeers = Object.keys(manifest.peerDependenciesMeta)
 /** Adapters are named for their peer, but where its name would say nothing as a subpath. */
-const PEERS: Readonly<Record<string, string>> = { './drizzle': 'drizzle-orm', './nest': '@nestjs/common' }
+const PEERS: Readonly<Record<string, string>> = {
+  './drizzle': 'drizzle-orm',
+  './mikro-orm': '@mikro-orm/postgresql',
+  './nest': '@nestjs/common',
+  './prisma': '@prisma/adapter-pg',
+}
 
 let folder: string
 let project: string
@@ -93,9 +98,9 @@ describe('with pg and no other peer', () => {
 describe('with the optional peers', () => {
   beforeAll(async () => {
     for (const peer of optionalPeers) {
-      const link = join(project, 'node_modules', peer)
-      await mkdir(dirname(link), { recursive: true })
-      await symlink(join(root, 'node_modules', peer), link)
+      const place = join(project, 'node_modules', peer)
+      await mkdir(dirname(place), { recursive: true })
+      await symlink(join(root, 'node_modules', peer), place)
     }
   })
 
