@@ -19,11 +19,8 @@ const FOR_CLIENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TNY104',
   'TNY105',
   'TNY106',
-  'TNY110',
   'TNY301',
   'TNY308',
-  'TNY314',
-  'TNY317',
 ])
 
 /** Errors are wrapped by ORMs; deeper than this lies nothing that we raised. */
