@@ -19,14 +19,11 @@ const FOR_CLIENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TNY104',
   'TNY105',
   'TNY106',
-  'TNY110',
   'TNY113',
   'TNY114',
   'TNY115',
   'TNY301',
   'TNY308',
-  'TNY314',
-  'TNY317',
 ])
 
 /** What to log in with, and why it failed (RFC 6750, section 3). */

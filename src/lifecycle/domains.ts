@@ -16,7 +16,7 @@ import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
 import { requireManaged } from './change-status.ts'
 import { recheck, type RecheckOptions, type RecheckReport } from './recheck-domains.ts'
-import { type LookupTxt, readTxt, systemLookup } from './txt-lookup.ts'
+import { type LookupTxt, readTxt, recordName, systemLookup } from './txt-lookup.ts'
 
 /** A tenant's domain, and what proves it. */
 export interface TenantDomain extends Omit<DomainClaim, 'token'> {
@@ -170,9 +170,4 @@ function notProven({ domain }: DomainClaim, reason: string): TenantryError {
 
 function describe({ token, ...claim }: DomainClaim): TenantDomain {
   return { ...claim, record: { type: 'TXT', name: recordName(claim.domain), value: token } }
-}
-
-/** A name of its own, so that the records of the host itself need not be touched, and a CNAME there does no harm. */
-export function recordName(domain: string): string {
-  return `_tenantry.${domain}`
 }

@@ -10,7 +10,7 @@ import {
 } from '../catalog/domain-store.ts'
 import type { AdminDatabase } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
-import { type LookupTxt, readTxt, systemLookup } from './txt-lookup.ts'
+import { type LookupTxt, readTxt, recordName, systemLookup } from './txt-lookup.ts'
 
 export interface RecheckOptions {
   /** Asks the DNS; the servers of this machine by default. */
@@ -68,7 +68,7 @@ async function check(
 ): Promise<Outcome> {
   let published: ReadonlySet<string>
   try {
-    published = await readTxt(lookup, `_tenantry.${domain}`)
+    published = await readTxt(lookup, recordName(domain))
   } catch (error) {
     if (error instanceof TenantryError) return 'unknown'
     throw error

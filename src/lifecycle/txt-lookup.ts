@@ -13,6 +13,11 @@ const ALL_MS = 8_000
 /** There is no such name, or it has no such record (node:dns, "Error codes"): an answer. All else is none. */
 const NO_RECORD = new Set(['ENOTFOUND', 'ENODATA'])
 
+/** A name of its own, so that the records of the host itself need not be touched, and a CNAME there does no harm. */
+export function recordName(domain: string): string {
+  return `_tenantry.${domain}`
+}
+
 /** The servers of this machine. */
 export function systemLookup(): LookupTxt {
   const resolver = new Resolver({ timeout: ONE_QUESTION_MS, tries: 2 })
