@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Bench } from './bench.ts'
+import { mikroOrmPair, typeormPair } from './contenders/data-mappers.ts'
 import { drizzlePair, knexPair, kyselyPair, type OrmContender, type OrmPair } from './contenders/orms.ts'
 import { type BenchWorld, pickTenant } from './support/bench-world.ts'
 import { runClosedLoop, type Throughput, WrongRow } from './support/closed-loop.ts'
@@ -11,7 +12,7 @@ import { medians, pick, ratioOf, takeTurns } from './support/rounds.ts'
 import { rounded } from './support/statistics.ts'
 import { ROWS } from './support/tenant-tables.ts'
 
-const PAIRS: readonly OrmPair[] = [knexPair, kyselyPair, drizzlePair]
+const PAIRS: readonly OrmPair[] = [knexPair, kyselyPair, drizzlePair, typeormPair, mikroOrmPair]
 const TENANTS = 500
 const CONNECTIONS = 16
 const CONCURRENCY = 32

@@ -39,7 +39,7 @@ export interface OrmPair {
 type Reads = Pick<OrmContender, 'read' | 'list'>
 
 /** @param readsOf made once: one instance, whose calls are for the tenant of the context. */
-function overTenantry(orm: string, readsOf: (tenancy: Tenancy) => Reads): OrmPair['tenantry'] {
+export function overTenantry(orm: string, readsOf: (tenancy: Tenancy) => Reads): OrmPair['tenantry'] {
   return ({ appUrl }, max) => {
     const tenancy = createTenancy({ connection: appUrl, max })
     const { read, list } = readsOf(tenancy)
