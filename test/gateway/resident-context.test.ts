@@ -65,11 +65,11 @@ describeOnVersions('a connection that serves one tenant alone', [15, 18], (versi
         grant execute on function ${schema}.leave(), ${schema}.leave_role() to public`)
       await db.close()
     }
-  })
+  }, 120_000)
   afterAll(async () => {
     await world?.close()
     await wire?.close()
-  })
+  }, 120_000)
 
   test.each(NAMES)('%s: enters it by going back to what the session began with', async (name) => {
     const own = pool(name)
@@ -250,8 +250,8 @@ describe.skipIf(findPgBouncer() === undefined)('where `pooler` was forgotten', (
   beforeAll(async () => {
     world = await createSealedWorld()
     await world.create('behind', { model: 'database', tier: 'guarded' })
-  })
-  afterAll(() => world?.close())
+  }, 120_000)
+  afterAll(() => world?.close(), 120_000)
 
   test.each([{}, { ignore_startup_parameters: 'extra_float_digits,options' }])(
     'P1: PgBouncer with %o takes no context, and the flights bring it',
