@@ -1,4 +1,4 @@
-/** The example backend as a process of its own, on a database that the test chooses. */
+/** An example backend as a process of its own, on a database that the test chooses. */
 import { join } from 'node:path'
 import { type ControlPlane, createControlPlane } from '../../src/index.ts'
 import { type Answer, get } from '../http/raw-http.ts'
@@ -23,9 +23,10 @@ export interface ExampleServer extends Program {
 export async function startExample(
   urls: { readonly appUrl: string; readonly adminUrl: string },
   env: Readonly<Record<string, string>> = {},
+  folder = EXAMPLE,
 ): Promise<ExampleServer> {
   const port = await freePort()
-  const program = startProgram([...RUN, `${EXAMPLE}/server.ts`], {
+  const program = startProgram([...RUN, `${folder}/server.ts`], {
     DATABASE_URL: urls.appUrl,
     TENANTRY_ADMIN_URL: urls.adminUrl,
     PORT: String(port),
@@ -43,7 +44,7 @@ export async function startExample(
       ({ status }) => status === 200,
       () => false,
     )
-  }, 20_000)
+  }, 40_000)
   return {
     ...program,
     port,
