@@ -56,7 +56,6 @@ async function demo({ backend, reset, port }: Invocation): Promise<void> {
       seed,
     })
     try {
-      await prepareTenants(controlPlane)
       await serve({ backend, port, database, controlPlane })
     } finally {
       await controlPlane.close()
@@ -66,7 +65,7 @@ async function demo({ backend, reset, port }: Invocation): Promise<void> {
   }
 }
 
-/** Runs the backend until a signal, or until it or the database ends by itself. */
+/** Prepares the tenants and runs the backend until a signal, or until it or the database ends by itself. */
 async function serve(parts: {
   readonly backend: string
   readonly port: number
@@ -86,10 +85,18 @@ async function serve(parts: {
   void database.server.ended.then(() => {
     if (closing) return
     process.stderr.write(`demo: PostgreSQL ended by itself; ${database.server.log} says why.\n`)
-    process.exitCode = 1
-    close()
+    // Requests in flight have nothing to wait for.
+    child.kill('SIGKILL')
+    process.exit(1)
   })
 
+  try {
+    // While it starts; whoever asks for a tenant meanwhile is told that there is none.
+    await prepareTenants(controlPlane)
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
   await untilUp(child, port)
   if (isRunning(child) && !closing) await printTenants(controlPlane, { backend, port })
   const [code] = await ended
