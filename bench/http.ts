@@ -1,7 +1,10 @@
-/** The Express example for all tenants, against the same backend on one schema without Tenantry. */
+/**
+ * The Express example for all tenants, against the same backend on one schema without Tenantry; and what Tenantry takes of a
+ * small request, under each framework.
+ */
 import type { Bench } from './bench.ts'
-import type { LoadOrder } from './http/load.ts'
-import { startLoad, startServer } from './http/processes.ts'
+import { measureFrameworks } from './http/frameworks.ts'
+import { type Contender, startLoad, startServer } from './http/processes.ts'
 import type { BenchWorld } from './support/bench-world.ts'
 import { say } from './support/report.ts'
 import { medians, pick, ratioOf, takeTurns } from './support/rounds.ts'
@@ -9,15 +12,6 @@ import { rounded } from './support/statistics.ts'
 
 const CONNECTIONS = 16
 const CLIENTS = 32
-
-/** A backend and the hosts that it is asked by. */
-interface Contender {
-  readonly name: string
-  readonly about: string
-  readonly port: number
-  readonly hosts: LoadOrder['hosts']
-  stop(): Promise<void>
-}
 
 /** `npm run -s bench -- http`. */
 export const http: Bench = async (world, { quick, only }) => {
@@ -35,8 +29,8 @@ export const http: Bench = async (world, { quick, only }) => {
       hosts: tenantry.hosts.slice(0, 1),
     }
     const measured = [...contenders, one].filter(({ name }) => only === undefined || only.includes(name))
-    const load = async ({ name, port, hosts }: Contender, ms: number, seed: number) => {
-      const result = await client.run({ port, hosts, connections: CLIENTS, ms, seed })
+    const load = async ({ name, port, pid, hosts }: Contender, ms: number, seed: number) => {
+      const result = await client.run({ port, pid, hosts, connections: CLIENTS, ms, seed })
       say(`${name} ${rounded(result.perSecond)} requests/s`)
       return result
     }
@@ -44,14 +38,38 @@ export const http: Bench = async (world, { quick, only }) => {
     const results = await takeTurns(measured, plan.rounds, (contender, round) =>
       load(contender, plan.ms, round),
     )
+    // Done for now: what they keep in memory and in the database would be in the way of the others.
+    await Promise.all(contenders.splice(0).map((contender) => contender.stop()))
+    const small = await measureFrameworks(world, {
+      connections: CONNECTIONS,
+      rounds: plan.rounds,
+      ms: plan.ms / 2,
+      warmMs: plan.warmMs / 2,
+      only,
+      load,
+    })
     const rates = pick(results, ({ perSecond }) => perSecond)
     const rps = medians(rates)
+    const cpu = medians(pick(results, ({ serverMicros }) => serverMicros))
     return {
       table: [
-        ['backend', 'what', 'requests/s'],
-        ...measured.map(({ name, about }) => [name, about, rps[name] ?? 0]),
+        ['backend', 'requests/s', 'server µs', 'what'],
+        ...measured.map(({ name, about }) => [name, rps[name] ?? 0, cpu[name] ?? 0, about]),
+        ...Object.entries(small.rps).map(([name, rate]) => [
+          name,
+          rate,
+          small.cpuMicros[name] ?? 0,
+          name in small.overheadPct ? `one query; Tenantry takes ${small.overheadPct[name]} %` : 'one query',
+        ]),
       ],
-      figures: { connections: CONNECTIONS, clients: CLIENTS, rounds: plan.rounds, rps },
+      figures: {
+        connections: CONNECTIONS,
+        clients: CLIENTS,
+        rounds: plan.rounds,
+        rps: { ...rps, ...small.rps },
+        server_us: { ...cpu, ...small.cpuMicros },
+        overhead_pct: small.overheadPct,
+      },
       ratio: {
         vs_bare: ratioOf(rates, 'tenantry', 'bare'),
         one_tenant_vs_bare: ratioOf(rates, 'tenantry_one', 'bare'),
@@ -63,20 +81,20 @@ export const http: Bench = async (world, { quick, only }) => {
 }
 
 async function startTenantry({ appUrl, adminUrl, tenants }: BenchWorld): Promise<Contender> {
-  const { port, stop } = await startServer('examples/orders-express/server.ts', {
+  const server = await startServer('examples/orders-express/server.ts', {
     DATABASE_URL: appUrl,
     TENANTRY_ADMIN_URL: adminUrl,
     POOL_MAX: String(CONNECTIONS),
   })
-  const hosts = tenants.map(({ key }) => [`${key}.localhost:${port}`, key] as const)
-  return { name: 'tenantry', about: 'examples/orders-express, all tenants by Zipf', port, hosts, stop }
+  const hosts = tenants.map(({ key }) => [`${key}.localhost:${server.port}`, key] as const)
+  return { ...server, name: 'tenantry', about: 'examples/orders-express, all tenants by Zipf', hosts }
 }
 
 async function startBare({ superuserUrl }: BenchWorld): Promise<Contender> {
-  const { port, stop } = await startServer('bench/http/bare-server.ts', {
+  const server = await startServer('bench/http/bare-server.ts', {
     DATABASE_URL: superuserUrl,
     POOL_MAX: String(CONNECTIONS),
   })
-  const hosts = [[`localhost:${port}`, 'bare']] as const
-  return { name: 'bare', about: 'the same on one schema, without Tenantry', port, hosts, stop }
+  const hosts = [[`localhost:${server.port}`, 'bare']] as const
+  return { ...server, name: 'bare', about: 'the same on one schema, without Tenantry', hosts }
 }

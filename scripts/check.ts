@@ -18,7 +18,13 @@ const CHECKS: readonly Check[] = [
     mend: 'npm run format',
   },
   { name: 'lint', holds: 'oxlint with types', command: 'oxlint --deny-warnings' },
-  { name: 'types', holds: 'tsc, *.test-d.ts included', command: 'tsc -p tsconfig.json' },
+  {
+    name: 'types',
+    holds: 'tsc, *.test-d.ts included',
+    command: ['.', 'examples/orders-nest', 'examples/orders-next']
+      .map((project) => `tsc -p ${project}`)
+      .join(' && '),
+  },
   {
     name: 'layers',
     holds: 'who imports whom',

@@ -7,6 +7,8 @@ import { type KeptConnection, openConnection } from './keep-alive-client.ts'
 /** What to load, and how. */
 export interface LoadOrder {
   readonly port: number
+  /** The server's process, whose processor time is told too. */
+  readonly pid: number
   /** Hosts to choose from, Zipf-distributed, and the `customer` that each one's orders must name. */
   readonly hosts: readonly (readonly [host: string, customer: string])[]
   readonly connections: number
@@ -24,7 +26,7 @@ process.on('message', (order: LoadOrder) => {
   )
 })
 
-async function run({ port, hosts, connections, ms, seed }: LoadOrder): Promise<Throughput> {
+async function run({ port, pid, hosts, connections, ms, seed }: LoadOrder): Promise<Throughput> {
   const free: KeptConnection[] = await Promise.all(
     Array.from({ length: connections }, () => openConnection(port)),
   )
@@ -32,7 +34,7 @@ async function run({ port, hosts, connections, ms, seed }: LoadOrder): Promise<T
   const [random, choose] = [createRandom(seed), zipf(hosts.length)]
   const problems: string[] = []
   try {
-    const report = await runClosedLoop({ concurrency: connections, ms }, async () => {
+    const report = await runClosedLoop({ concurrency: connections, ms, serverPid: pid }, async () => {
       const connection = free.pop()
       const [host, customer] = hosts[choose(random)] ?? ['', '']
       if (connection === undefined) throw new Error('no connection is free')

@@ -12,7 +12,15 @@ const ROOT = join(import.meta.dirname, '../..')
 /** A server that answers. */
 export interface ServerProcess {
   readonly port: number
+  readonly pid: number
   stop(): Promise<void>
+}
+
+/** A backend and the hosts that it is asked by. */
+export interface Contender extends ServerProcess {
+  readonly name: string
+  readonly about: string
+  readonly hosts: LoadOrder['hosts']
 }
 
 /** The process that loads servers. */
@@ -34,7 +42,7 @@ export async function startServer(
     if (child.exitCode !== null) throw new Error(`${file} ended with ${child.exitCode}`)
     await sleep(50)
   }
-  return { port, stop: () => end(child) }
+  return { port, pid: child.pid ?? 0, stop: () => end(child) }
 }
 
 /** Starts the client. */

@@ -20,7 +20,7 @@ export interface ClosedLoop {
   readonly ms: number
   /** Most tasks in all. */
   readonly tasks?: number
-  /** The process whose children do the server's work. */
+  /** The process that does the server's work, it and its children. */
   readonly serverPid?: number
 }
 

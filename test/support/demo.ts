@@ -3,7 +3,7 @@ import { findFreePort } from '../../dev/port.ts'
 import { type Program, startProgram } from './process.ts'
 
 /** Ways to start it: the program itself, as package.json does, and as a user does. */
-export const DEMO = 'examples/orders-express/demo.ts'
+export const DEMO = 'examples/demo.ts'
 export const WITH_BOOTSTRAP: readonly string[] = [process.execPath, 'bootstrap.mjs', DEMO]
 export const WITH_NPM: readonly string[] = ['npm', 'run', 'demo', '--']
 

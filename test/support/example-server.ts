@@ -1,4 +1,4 @@
-/** The example backend as a process of its own, on a database that the test chooses. */
+/** An example backend as a process of its own, on a database that the test chooses. */
 import { join } from 'node:path'
 import { type ControlPlane, createControlPlane } from '../../src/index.ts'
 import { type Answer, get } from '../http/raw-http.ts'
@@ -45,7 +45,7 @@ export async function startExample(
       ({ status }) => status === 200,
       () => false,
     )
-  }, 20_000)
+  }, 40_000)
   return {
     ...program,
     port,
@@ -65,7 +65,7 @@ export async function startExample(
 
 /** The control plane that a second process of the same SaaS would have, with the example's migrations applied. */
 export async function exampleControl(adminUrl: string): Promise<ControlPlane> {
-  const folder = join(PROJECT, EXAMPLE, 'migrations')
+  const folder = join(PROJECT, 'examples', EXAMPLE, 'migrations')
   const control = createControlPlane({
     connection: adminUrl,
     migrations: { shared: join(folder, 'shared'), tenant: join(folder, 'tenant') },
