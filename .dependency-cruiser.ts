@@ -15,7 +15,7 @@ const LAYERS = [
 ]
 
 /** The files that wire layers together, and so may import from all of them. */
-const ROOTS = '^src/(tenancy|tenancy-options|control-plane|index)\\.ts$'
+const ROOTS = '^src/(tenancy|tenancy-members|tenancy-options|control-plane|index)\\.ts$'
 /** The faces are at home above the roots. */
 const FACES = '^src/(cli|admin|testing)/'
 

@@ -13,7 +13,8 @@ import { type ControlPlane, createControlPlane } from '../../src/control-plane.t
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { withLogin } from '../../src/isolation/logins.ts'
 import { probeServer } from '../../src/isolation/probe.ts'
-import { createTenancy, type Tenancy } from '../../src/tenancy.ts'
+import type { Tenancy } from '../../src/tenancy-members.ts'
+import { createTenancy } from '../../src/tenancy.ts'
 import { startOwnServer } from '../support/own-server.ts'
 import { describeOnVersions } from '../support/versions.ts'
 
