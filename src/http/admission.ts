@@ -84,16 +84,23 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     const isPlain = routed === parts.target
     if (isPlain && except.grants(parts.target)) return undefined
 
-    const resolution = await options.resolve(resolvableRequest(parts, isTrusted))
+    const resolving = options.resolve(resolvableRequest(parts, isTrusted))
+    // Most resolvers know at once.
+    const resolution = typeof resolving === 'object' && 'then' in resolving ? await resolving : resolving
     if (resolution === 'foreign') throw new TenantryError('TNY101')
     if (resolution === 'central' || resolution === 'none') {
       if (isPlain && central.grants(parts.target)) return undefined
       throw new TenantryError('TNY101')
     }
 
-    const refs = distinctRefs([resolution].flat()).map(requireRef)
+    const refs = isList(resolution) ? distinctRefs(resolution).map(requireRef) : [requireRef(resolution)]
     const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
     return requireServed(parts.raw, refs, signal)
   }
+}
+
+/** `Array.isArray` does not know lists that are read-only. */
+function isList(resolution: TenantRef | readonly TenantRef[]): resolution is readonly TenantRef[] {
+  return Array.isArray(resolution)
 }
