@@ -54,17 +54,19 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     }
   }
 
+  /** The tenant that all of the names mean. */
+  async function findCommon(refs: readonly TenantRef[]): Promise<Tenant | undefined> {
+    const [first, ...others] = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
+    return others.every((other) => other?.id === first?.id) ? first : undefined
+  }
+
   async function requireServed(
     request: R,
     refs: readonly TenantRef[],
     signal?: AbortSignal,
   ): Promise<Tenant> {
     const [first] = refs as readonly [TenantRef]
-    const tenants =
-      refs.length === 1
-        ? [await runtime.directory.find(first)]
-        : await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
-    const met = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    const met = refs.length === 1 ? await runtime.directory.find(first) : await findCommon(refs)
     // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
     const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
     if (tenant?.status === 'active') return tenant
