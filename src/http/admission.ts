@@ -54,17 +54,19 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     }
   }
 
+  /** The tenant that all of the names mean. */
+  async function findCommon(refs: readonly TenantRef[]): Promise<Tenant | undefined> {
+    const [first, ...others] = await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
+    return others.every((other) => other?.id === first?.id) ? first : undefined
+  }
+
   async function requireServed(
     request: R,
     refs: readonly TenantRef[],
     signal?: AbortSignal,
   ): Promise<Tenant> {
     const [first] = refs as readonly [TenantRef]
-    const tenants =
-      refs.length === 1
-        ? [await runtime.directory.find(first)]
-        : await Promise.all(refs.map((ref) => runtime.directory.find(ref)))
-    const met = tenants.every((found) => found?.id === tenants[0]?.id) ? tenants[0] : undefined
+    const met = refs.length === 1 ? await runtime.directory.find(first) : await findCommon(refs)
     // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
     const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
     if (tenant?.status === 'active') return tenant
@@ -84,16 +86,23 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     const isPlain = routed === parts.target
     if (isPlain && except.grants(parts.target)) return undefined
 
-    const resolution = await options.resolve(resolvableRequest(parts, isTrusted))
+    const resolving = options.resolve(resolvableRequest(parts, isTrusted))
+    // Most resolvers know at once.
+    const resolution = typeof resolving === 'object' && 'then' in resolving ? await resolving : resolving
     if (resolution === 'foreign') throw new TenantryError('TNY101')
     if (resolution === 'central' || resolution === 'none') {
       if (isPlain && central.grants(parts.target)) return undefined
       throw new TenantryError('TNY101')
     }
 
-    const refs = distinctRefs([resolution].flat()).map(requireRef)
+    const refs = isList(resolution) ? distinctRefs(resolution).map(requireRef) : [requireRef(resolution)]
     const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
     return requireServed(parts.raw, refs, signal)
   }
+}
+
+/** `Array.isArray` does not know lists that are read-only. */
+function isList(resolution: TenantRef | readonly TenantRef[]): resolution is readonly TenantRef[] {
+  return Array.isArray(resolution)
 }

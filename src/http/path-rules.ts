@@ -37,7 +37,7 @@ export function pathRules(option: string, patterns: readonly string[] = []): Pat
   return {
     grants(target) {
       const path = pathOf(target)
-      return path.startsWith('/') && !DEVIOUS.test(path) && isListed(path)
+      return isListed(path) && path.startsWith('/') && !DEVIOUS.test(path)
     },
     resembles(target) {
       const path = pathOf(target)

@@ -70,6 +70,14 @@ describe('npm run demo', () => {
     await stop(demo)
   })
 
+  test('serves the same tenants by another framework', async () => {
+    const demo = await started([...WITH_NPM, 'fastify'])
+    expect(await customersOf(demo, 'umbrella')).toEqual(['Albert Wesker', 'Jill Valentine'])
+    expect(demo.stdout()).not.toContain('/signup')
+    await stop(demo)
+    expect(processesOf(dir)).toEqual([])
+  })
+
   test('starts afresh with --reset', async () => {
     const demo = await started([...WITH_NPM, '--reset'])
     expect(await customersOf(demo)).toEqual(SEED)
@@ -106,6 +114,14 @@ describe('what it cannot do is said in one sentence', () => {
   test('an unknown option', async () => {
     const [code, text] = await refusal({}, ['--frish'])
     expect(text).toMatch(/^demo: Unknown option '--frish'.* Usage: .*\n$/)
+    expect(code).toBe(2)
+  })
+
+  test('an example that is not there', async () => {
+    const [code, text] = await refusal({}, ['koa'])
+    expect(text).toMatch(
+      /^demo: There is no example "koa"\. Usage: .*express\|fastify\|hono\|nest\|next.*\n$/,
+    )
     expect(code).toBe(2)
   })
 
