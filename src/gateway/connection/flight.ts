@@ -8,7 +8,7 @@ import {
   type Entry,
   entryOf,
 } from './context-statement.ts'
-import type { PreparedStatement } from './statement-names.ts'
+import type { Column, KnownColumns, PreparedStatement } from './statement-names.ts'
 
 /** A statement as node-postgres takes it, callbacks aside. */
 export interface StatementConfig {
@@ -51,7 +51,13 @@ export interface FlightLoad {
 
 /** The parts of node-postgres' Result that a flight fills; its typings leave most of them out. */
 interface Result {
-  addFields(fields: readonly unknown[]): void
+  fields: readonly Column[]
+  _parsers: readonly unknown[] | undefined
+  /** What each row is begun as: its columns, all null. */
+  _prebuiltEmptyResultObject: object | null
+  /** Of the client, unless the statement has its own. */
+  readonly _types: pg.CustomTypesConfig | undefined
+  addFields(fields: readonly Column[]): void
   parseRow(values: readonly unknown[]): unknown
   addRow(row: unknown): void
   addCommandComplete(message: unknown): void
@@ -175,12 +181,20 @@ export class Flight {
       wire.parse({ name, text })
     }
     wire.bind({ statement: name, values, binary, valueMapper: utils.prepareValue })
-    const fields = binary === true ? undefined : this.#prepared?.fields
-    if (fields === undefined) {
+    const columns = binary === true ? undefined : this.#prepared?.columns
+    if (columns === undefined) {
       this.#described = true
       wire.describe({ type: 'P', name: '' })
-    } else if (fields !== null) this._result.addFields(fields)
+    } else if (columns !== null) this.#fillIn(columns)
     wire.execute({})
+  }
+
+  /** As `addFields` does, which makes the empty row anew: that takes longer than reading a row (pg 8.23, result.js). */
+  #fillIn({ fields, emptyRow }: KnownColumns): void {
+    const { _types: types = pg.types } = this._result
+    this._result.fields = fields
+    this._result._parsers = fields.map(({ dataTypeID }) => types.getTypeParser(dataTypeID, 'text'))
+    this._result._prebuiltEmptyResultObject = emptyRow
   }
 
   /** Called for each ParseComplete. Noted then, not when sent: a Parse that failed would poison the name (FINDINGS 8). */
@@ -190,9 +204,9 @@ export class Flight {
     if (this.#parsed === this.#ownParse && this.#prepared !== undefined) this.#prepared.ready = true
   }
 
-  handleRowDescription({ fields }: { fields: readonly unknown[] }): void {
-    this.#remember(fields)
+  handleRowDescription({ fields }: { fields: readonly Column[] }): void {
     this._result.addFields(fields)
+    this.#remember({ fields, emptyRow: this._result._prebuiltEmptyResultObject })
   }
 
   handleDataRow({ fields }: { fields: readonly unknown[] }): void {
@@ -214,9 +228,9 @@ export class Flight {
     this._result.addCommandComplete(message)
   }
 
-  #remember(fields: readonly unknown[] | null): void {
+  #remember(columns: KnownColumns | null): void {
     if (!this.#described || this.#prepared === undefined || this.binary === true) return
-    this.#prepared.fields = fields
+    this.#prepared.columns = columns
     this.#described = false
   }
 

@@ -17,6 +17,19 @@ const LONGEST_TEXT = 10_000
 /** Statements that PostgreSQL plans; others gain nothing from a name. */
 const PLANNED = /^\s*(select|insert|update|delete|with|merge|values)\b/i
 
+/** A column of an answer, as node-postgres describes it. */
+export interface Column {
+  readonly name: string
+  readonly dataTypeID: number
+}
+
+/** The columns of a statement's answers. */
+export interface KnownColumns {
+  readonly fields: readonly Column[]
+  /** What node-postgres begins each row as; never changed. */
+  readonly emptyRow: object | null
+}
+
 /** A statement that has a name on one connection. */
 export interface PreparedStatement {
   readonly name: string
@@ -26,7 +39,7 @@ export interface PreparedStatement {
    * The columns of its answers; `undefined` until they were asked for, `null` where it has none. They need not be asked
    * for again: PostgreSQL refuses to run a named statement whose columns have changed (0A000).
    */
-  fields: readonly unknown[] | null | undefined
+  columns: KnownColumns | null | undefined
   /** Where its uses are counted. */
   readonly slot: number
 }
@@ -79,7 +92,7 @@ export class StatementNames {
     this.#uses.add(slot)
     if (known !== undefined || !this.#mayEnter(slot)) return known
     const name = `tenantry_${this.#prefix}_${++this.#count}`
-    const statement = { name, ready: false, fields: undefined, slot }
+    const statement = { name, ready: false, columns: undefined, slot }
     this.#statements.set(key, statement)
     return statement
   }
