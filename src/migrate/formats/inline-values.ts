@@ -24,7 +24,10 @@ function constantOf(value: unknown): string {
   if (value === null || value === undefined) return 'NULL'
   if (value instanceof Date) return quoteLiteral(value.toISOString())
   if (Buffer.isBuffer(value)) return quoteLiteral(`\\x${value.toString('hex')}`)
-  if (/^(string|number|bigint|boolean)$/.test(typeof value)) return quoteLiteral(String(value))
+  if (typeof value === 'string') return quoteLiteral(value)
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
+    return quoteLiteral(String(value))
+  }
   // What node-postgres makes of an object; a list would become an array there, or JSON by the column's type.
   if (typeof value === 'object' && !Array.isArray(value)) return quoteLiteral(JSON.stringify(value))
   throw new TypeError('it passes a list or a function as a value; write it into the text')
