@@ -13,7 +13,9 @@ export { defineConfig } from './core/config.ts'
 export type {
   ConnectionOptions,
   ConnectionSpec,
+  MigrationFolder,
   MigrationFolders,
+  MigrationFormat,
   Seed,
   TenantryConfig,
 } from './core/config.ts'

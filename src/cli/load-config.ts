@@ -3,7 +3,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
-import { configProblem, type Seed, type TenantryConfig } from '../core/config.ts'
+import {
+  configProblem,
+  moveFolder,
+  type MigrationFolder,
+  type Seed,
+  type TenantryConfig,
+} from '../core/config.ts'
 import { TenantryError } from '../core/errors.ts'
 
 /** A project as its configuration describes it; every path is absolute. */
@@ -13,7 +19,7 @@ export interface Project {
   /** The folder that paths are relative to. */
   readonly folder: string
   readonly config: TenantryConfig
-  readonly migrations: { readonly shared: string; readonly tenant: string }
+  readonly migrations: { readonly shared: MigrationFolder; readonly tenant: MigrationFolder }
   readonly seed: Seed | string | undefined
   /** Where the embedded server keeps its data. */
   readonly embedded: string
@@ -55,8 +61,8 @@ export async function loadProject(cwd: string, named?: string): Promise<Project>
     folder,
     config,
     migrations: {
-      shared: inFolder(config.migrations?.shared ?? 'migrations/shared'),
-      tenant: inFolder(config.migrations?.tenant ?? 'migrations/tenant'),
+      shared: moveFolder(config.migrations?.shared ?? 'migrations/shared', inFolder),
+      tenant: moveFolder(config.migrations?.tenant ?? 'migrations/tenant', inFolder),
     },
     seed: typeof config.seed === 'string' ? inFolder(config.seed) : config.seed,
     embedded: inFolder(config.embedded?.dir ?? '.tenantry'),

@@ -1,6 +1,7 @@
 /** The files that `tenantry init` adds to a project. None is ever overwritten. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { folderOf } from '../core/config.ts'
 import { CONFIG_FILES, type Project } from './load-config.ts'
 
 /** One file or folder, and whether it was made now. */
@@ -53,8 +54,8 @@ export function addProjectFiles(project: Project): ProjectFile[] {
   const files: ProjectFile[] = []
   const config = project.file ?? join(folder, configName(folder))
   files.push(addFile(folder, config, CONFIG))
-  files.push(addMigration(folder, migrations.shared, '0001_announcements.sql', SHARED))
-  files.push(addMigration(folder, migrations.tenant, '0001_orders.sql', TENANT))
+  files.push(addMigration(folder, folderOf(migrations.shared), '0001_announcements.sql', SHARED))
+  files.push(addMigration(folder, folderOf(migrations.tenant), '0001_orders.sql', TENANT))
   return files
 }
 

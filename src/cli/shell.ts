@@ -1,6 +1,7 @@
 /** What every command is given: its project, its output, and a control plane that is closed after use. */
 import { existsSync } from 'node:fs'
 import { createControlPlane, type ControlPlane } from '../control-plane.ts'
+import { folderOf, type MigrationFolder, type MigrationFolders } from '../core/config.ts'
 import { findConnections, requireConnection } from './connections.ts'
 import type { Invocation } from './invocation.ts'
 import { loadProject, type Project } from './load-config.ts'
@@ -52,10 +53,11 @@ export function openControlPlane(project: Project): ControlPlane {
 }
 
 /** Folders that are named must exist; those that are only the default need not, and are left out. */
-export function migrationFolders({ config, migrations }: Project): { shared?: string; tenant?: string } {
-  const folders: { shared?: string; tenant?: string } = {}
+export function migrationFolders({ config, migrations }: Project): MigrationFolders {
+  const folders: { shared?: MigrationFolder; tenant?: MigrationFolder } = {}
   for (const set of ['shared', 'tenant'] as const) {
-    if (config.migrations?.[set] !== undefined || existsSync(migrations[set])) folders[set] = migrations[set]
+    const exists = config.migrations?.[set] !== undefined || existsSync(folderOf(migrations[set]))
+    if (exists) folders[set] = migrations[set]
   }
   return folders
 }

@@ -18,12 +18,38 @@ export interface ConnectionOptions {
 /** Where a database is: a `postgres://` URL or node-postgres options. */
 export type ConnectionSpec = string | ConnectionOptions
 
-/** Folders of migrations in node-pg-migrate's SQL format. */
+/** Tools whose migrations are read: node-pg-migrate's and Drizzle Kit's SQL files, Prisma's folders, code of the others. */
+export const MIGRATION_FORMATS = [
+  'node-pg-migrate',
+  'prisma',
+  'drizzle',
+  'knex',
+  'mikro-orm',
+  'typeorm',
+] as const
+
+/** The tool that wrote a folder of migrations. */
+export type MigrationFormat = (typeof MIGRATION_FORMATS)[number]
+
+/** A folder of migrations: its path, where its shape tells the tool that wrote it, or both said. */
+export type MigrationFolder = string | { readonly folder: string; readonly format: MigrationFormat }
+
+/** Folders of migrations. */
 export interface MigrationFolders {
   /** For tables that all tenants share (schema `public`); runs once. */
-  readonly shared?: string
+  readonly shared?: MigrationFolder
   /** For each tenant's own schema; runs once a tenant. */
-  readonly tenant?: string
+  readonly tenant?: MigrationFolder
+}
+
+/** The path of a folder of migrations. */
+export function folderOf(source: MigrationFolder): string {
+  return typeof source === 'string' ? source : source.folder
+}
+
+/** The same folder elsewhere: as an absolute path, mostly. */
+export function moveFolder(source: MigrationFolder, move: (path: string) => string): MigrationFolder {
+  return typeof source === 'string' ? move(source) : { ...source, folder: move(source.folder) }
 }
 
 /**
@@ -62,7 +88,7 @@ export function defineConfig(config: TenantryConfig): TenantryConfig {
 const KNOWN: Readonly<Record<keyof TenantryConfig, (value: unknown) => string | undefined>> = {
   connection: connectionProblem,
   admin: connectionProblem,
-  migrations: (value) => foldersProblem(value, ['shared', 'tenant']),
+  migrations: (value) => foldersProblem(value, ['shared', 'tenant'], isFolder),
   seed: (value) =>
     typeof value === 'function' || isText(value) ? undefined : 'is neither a function nor a path',
   roots: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'is not a list of host names'),
@@ -90,13 +116,27 @@ function connectionProblem(value: unknown): string | undefined {
     : 'is neither a URL nor an object of options'
 }
 
-function foldersProblem(value: unknown, names: readonly string[]): string | undefined {
+function foldersProblem(
+  value: unknown,
+  names: readonly string[],
+  isPath: (path: unknown) => boolean = isText,
+): string | undefined {
   if (!isRecord(value)) return `is not an object of ${names.join(' and ')}`
   for (const [name, path] of Object.entries(value)) {
     if (!names.includes(name)) return `has no option \`${name}\` (there is ${names.join(', ')})`
-    if (path !== undefined && !isText(path)) return `says no path for \`${name}\``
+    if (isPath(path) || path === undefined) continue
+    return isRecord(path)
+      ? `says no \`folder\` for \`${name}\`, or no \`format\` of ${MIGRATION_FORMATS.join(', ')}`
+      : `says no path for \`${name}\``
   }
   return undefined
+}
+
+function isFolder(value: unknown): boolean {
+  if (!isRecord(value)) return isText(value)
+  const { folder, format, ...rest } = value
+  const formats: readonly unknown[] = MIGRATION_FORMATS
+  return isText(folder) && formats.includes(format) && Object.keys(rest).length === 0
 }
 
 function isText(value: unknown): boolean {

@@ -554,6 +554,22 @@ export const ERRORS = {
     message: 'The migration {file} cannot run for shared tenants: {reason}.',
     hint: '{advice}',
   },
+  TNY408: {
+    status: 500,
+    message: 'The format of the migrations in {folder} cannot be told: {reason}.',
+    hint: "Name it in `migrations`: { folder: '…', format: 'prisma' }, or another of {formats}.",
+  },
+  TNY409: {
+    status: 500,
+    message:
+      'The migration {file} names {object}, which neither the tenant migrations nor the shared ones create (line {line}).',
+    hint: "Leave the schema out if the tenant's own is meant; otherwise create it in a shared migration.",
+  },
+  TNY410: {
+    status: 500,
+    message: 'The migration {file} cannot be turned into SQL: {reason}.',
+    hint: '{advice}',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

@@ -16,7 +16,7 @@ import {
   type Ledger,
   type Target,
 } from './ledger.ts'
-import { lineAt, type Migration } from './read-migrations.ts'
+import { lineInFile, type Migration } from './migration.ts'
 
 export interface ApplyOptions {
   /** How long a statement of a migration waits for a lock, and all who queue behind it. */
@@ -120,7 +120,7 @@ function lineOf(error: unknown, before: string, migration: Migration): number | 
       ? migration.statements[0]
       : undefined
   if (at === undefined || at < 0 || at >= migration.up.length) return undefined
-  return migration.line + lineAt(migration.up, at) - 1
+  return lineInFile(migration, at)
 }
 
 /** TNY402 for what went wrong in a file, with its line where that is known; an error of Tenantry's own as it is. */

@@ -15,7 +15,7 @@ import {
   type Ledger,
   type Target,
 } from './ledger.ts'
-import type { Migration } from './read-migrations.ts'
+import type { Migration } from './migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay, type ReplayStep } from './shared-replay.ts'
 

@@ -1,6 +1,6 @@
 /** Migrations of the whole fleet: the shared set first, then tenants that share tables, then every other one. */
 import { resolve } from 'node:path'
-import type { MigrationFolders } from '../core/config.ts'
+import { moveFolder, type MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
@@ -18,7 +18,8 @@ import {
 } from './fleet-members.ts'
 import { announceMigration, readLedgers, SHARED_TENANTS, type Ledger, type Target } from './ledger.ts'
 import type { MigrationProgress, MigrationReport, MigrationStatus } from './migration-report.ts'
-import { createMigrationReader, type Migration } from './read-migrations.ts'
+import type { Migration } from './migration.ts'
+import { createMigrationReader } from './read-migrations.ts'
 
 export interface MigrationsOptions {
   /** The admin login, direct: session locks do not survive a transaction pooler. */
@@ -39,11 +40,11 @@ export interface Migrations extends TenantMigrator {
    * Runs what is missing, everywhere. Stopping it anywhere is safe: the next call goes on from there. A tenant that
    * fails does not stop the others; a shared migration that fails does, since tenants may need it. A tenant migration
    * that tenants who share tables cannot have (TNY407) runs nowhere: its file is going to change.
-   * @throws TNY401 and TNY404 before anything ran, TNY402 and TNY403 for the shared set, TNY406 where another runner
+   * @throws TNY401, TNY404 and TNY408 to TNY410 before anything ran, TNY402 and TNY403 for the shared set, TNY406 where another runner
    * (or node-pg-migrate itself) is at work.
    */
   up(options?: { readonly onProgress?: (progress: MigrationProgress) => void }): Promise<MigrationReport>
-  /** @throws TNY401, TNY404 */
+  /** @throws TNY401, TNY404, TNY408 to TNY410 */
   status(): Promise<MigrationStatus>
 }
 
@@ -65,9 +66,16 @@ export function createMigrations(options: MigrationsOptions): Migrations {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
   const reader = createMigrationReader()
   const readShared = (): Promise<readonly Migration[]> =>
-    reader.read(resolve(folders.shared ?? 'migrations/shared'), folders.shared !== undefined)
+    reader.read(
+      moveFolder(folders.shared ?? 'migrations/shared', (path) => resolve(path)),
+      folders.shared !== undefined,
+    )
   const readTenant = (): Promise<readonly Migration[]> =>
-    reader.read(resolve(folders.tenant ?? 'migrations/tenant'), folders.tenant !== undefined)
+    reader.read(
+      moveFolder(folders.tenant ?? 'migrations/tenant', (path) => resolve(path)),
+      folders.tenant !== undefined,
+      readShared,
+    )
 
   async function run(
     session: Queryable,

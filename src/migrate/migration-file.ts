@@ -41,7 +41,7 @@ export function migrationName(file: string): string {
 export function fileNameProblem(file: string): string | undefined {
   const { name, ext } = parse(file)
   if (/^\.[cm]?[jt]s$/i.test(ext)) {
-    return 'migrations in JavaScript or TypeScript are not supported yet; write it as .sql'
+    return 'migrations of node-pg-migrate in JavaScript or TypeScript are not supported yet; write it as .sql'
   }
   if (ext.toLowerCase() !== '.sql') return 'only .sql files belong into a folder of migrations'
   if (!/^\d/.test(name)) return 'its name must begin with a number, as in 1700000000000_create-orders.sql'

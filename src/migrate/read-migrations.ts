@@ -1,71 +1,98 @@
-/** Turns a folder of SQL files into checked migrations, before anything runs. */
+/** Turns a folder of migrations into checked ones, before anything runs. */
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { folderOf, MIGRATION_FORMATS, type MigrationFolder } from '../core/config.ts'
 import { TenantryError } from '../core/errors.ts'
 import { loadParser } from '../sql/statement.ts'
 import { checkSql, type CheckedSql } from './check-sql.ts'
+import { findFormat, unknownFormat } from './formats/find-format.ts'
+import { invalidMigration as invalid } from './formats/migration-source.ts'
+import { readSources } from './formats/read-sources.ts'
+import { readText } from './formats/read-text.ts'
+import { checkSource, type CheckedSource } from './formats/check-source.ts'
+import { lineAt, type Migration } from './migration.ts'
 import { compareFiles, fileNameProblem, isIgnored, migrationName, splitSections } from './migration-file.ts'
-
-/** One migration, checked. */
-export interface Migration {
-  /** As the ledger records it: the file's name without `.sql`. */
-  readonly name: string
-  /** The file in its folder, for messages: `tenant/1700000000000_create-orders.sql`. */
-  readonly file: string
-  /** What runs, marker included. Safe to be followed by other statements after a line break. */
-  readonly up: string
-  /** The line of the file, from 1, on which `up` begins. */
-  readonly line: number
-  /** Where each statement of `up` begins, in UTF-16 units. */
-  readonly statements: readonly number[]
-  /** SHA-256 of `up`, in hexadecimal. */
-  readonly checksum: string
-}
 
 /** Reads the same folder again and again, and checks each text once. */
 export interface MigrationReader {
   /**
    * The migrations of a folder, in the order in which they run.
    * @param required whether a missing folder is an error (TNY404), or a folder without migrations.
-   * @throws TNY401 for the first file that cannot run, with its line where it has one.
+   * @param shared for tenant migrations: the shared ones, whose objects a hard-coded `public` may mean. Not asked of
+   * node-pg-migrate's files, which mean what they say.
+   * @throws TNY401 for the first file that cannot run, with its line where it has one; TNY408 to TNY410 for those of
+   * other tools.
    */
-  read(folder: string, required: boolean): Promise<readonly Migration[]>
+  read(
+    source: MigrationFolder,
+    required: boolean,
+    shared?: () => Promise<readonly Migration[]>,
+  ): Promise<readonly Migration[]>
 }
 
 /** A reader with a memory of its own, as large as the files it read. */
 export function createMigrationReader(): MigrationReader {
   const known = new Map<string, Migration>()
+  const knownSources = new Map<string, CheckedSource>()
   return {
-    async read(folder, required) {
-      const files = await listFiles(folder, required)
-      if (files.length > 0) await loadParser()
+    async read(source, required, shared) {
+      const folder = folderOf(source)
+      const entries = await listEntries(folder, required)
+      const format = typeof source === 'string' ? await findFormat(folder, entries) : source.format
+      if (!MIGRATION_FORMATS.includes(format)) {
+        throw unknownFormat(folder, `there is no format ${JSON.stringify(format)}`)
+      }
+      if (format === 'node-pg-migrate') return readFiles(folder, entries)
+      const sources = entries.length === 0 ? [] : await readSources(folder, entries, format)
+      if (sources.length === 0) return []
+      await loadParser()
+      const sharedSet = await shared?.()
+      let before: CheckedSource | undefined
+      // What a file means depends on the names that those before it made.
+      let key = JSON.stringify([format, sharedSet?.map((migration) => migration.checksum)])
       const migrations: Migration[] = []
-      for (const name of files) {
-        const file = `${basename(folder)}/${name}`
-        const text = await readText(join(folder, name), file)
-        const key = `${file}\n${checksum(text)}`
-        const migration = known.get(key) ?? toMigration(file, text)
-        known.set(key, migration)
-        migrations.push(migration)
+      for (const one of sources) {
+        key = checksum(`${key}\n${one.file}\n${one.text}`)
+        before = knownSources.get(key) ?? (await checkSource(one, before, sharedSet))
+        knownSources.set(key, before)
+        const { migration } = before
+        if (migrations.some(({ name }) => name === migration.name)) {
+          throw invalid(one.file, `another migration is called ${migration.name} too`)
+        }
+        migrations.push({ ...migration, checksum: checksum(migration.up) })
       }
       return migrations
     },
   }
+
+  async function readFiles(folder: string, entries: readonly Dirent[]): Promise<readonly Migration[]> {
+    const files = listFiles(folder, entries)
+    if (files.length > 0) await loadParser()
+    const migrations: Migration[] = []
+    for (const name of files) {
+      const file = `${basename(folder)}/${name}`
+      const text = await readText(join(folder, name), file)
+      const key = `${file}\n${checksum(text)}`
+      const migration = known.get(key) ?? toMigration(file, text)
+      known.set(key, migration)
+      migrations.push(migration)
+    }
+    return migrations
+  }
 }
 
-/** The line of `text`, from 1, on which the UTF-16 offset lies. */
-export function lineAt(text: string, offset: number): number {
-  return text.slice(0, offset).split('\n').length
-}
-
-async function listFiles(folder: string, required: boolean): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+async function listEntries(folder: string, required: boolean): Promise<Dirent[]> {
+  return readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     const code = (error as NodeJS.ErrnoException).code
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
     if (required) throw new TenantryError('TNY404', { params: { folder }, cause: error })
     return []
   })
+}
+
+function listFiles(folder: string, entries: readonly Dirent[]): string[] {
   const files = entries
     .filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && !isIgnored(entry.name))
     .map((entry) => entry.name)
@@ -83,18 +110,6 @@ async function listFiles(folder: string, required: boolean): Promise<string[]> {
     }
   })
   return files
-}
-
-async function readText(path: string, file: string): Promise<string> {
-  const bytes = await readFile(path)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (error) {
-    throw invalid(file, 'it is not UTF-8', error)
-  }
-  if (text.startsWith('\uFEFF')) throw invalid(file, 'it begins with a byte order mark; save it without one')
-  return text
 }
 
 function toMigration(file: string, text: string): Migration {
@@ -127,8 +142,4 @@ function holdsStatements(sql: string): boolean {
 
 function checksum(text: string): string {
   return createHash('sha256').update(text).digest('hex')
-}
-
-function invalid(file: string, reason: string, cause?: unknown): TenantryError {
-  return new TenantryError('TNY401', { params: { file, reason }, cause })
 }

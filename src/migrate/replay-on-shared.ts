@@ -9,7 +9,7 @@ import { failure } from './apply-migrations.ts'
 import { offsetOfCharacter } from './check-sql.ts'
 import { completeRows } from './complete-rows.ts'
 import { SHARED_TENANTS, sharedTarget } from './ledger.ts'
-import { lineAt, type Migration } from './read-migrations.ts'
+import { lineInFile, type Migration } from './migration.ts'
 import { keepSequences } from './shared-sequences.ts'
 import { type ReplayStep, replayRefused } from './shared-replay.ts'
 
@@ -194,7 +194,7 @@ async function runAt(
   try {
     await tx.query(`${before}${text}\n; set local role none`)
   } catch (error) {
-    const line = lineOf(error, before, step, text)
+    const line = lineOf(error, before, migration, step, text)
     // The pattern took it, and shared tables do not: it leans on what is different there, a primary key's columns say.
     if (schema === home.schema && tenant === undefined && sqlState(error)?.startsWith('42') === true) {
       const said = error instanceof Error ? error.message : String(error)
@@ -211,9 +211,15 @@ async function runAt(
 }
 
 /** A text that was cut keeps its places; of one that was completed only the statement's first line is known. */
-function lineOf(error: unknown, before: string, step: ReplayStep, text: string): number {
+function lineOf(
+  error: unknown,
+  before: string,
+  migration: Migration,
+  step: ReplayStep,
+  text: string,
+): number | undefined {
   const position = Number(Reflect.get(error as object, 'position'))
   if (!Number.isInteger(position) || text.length !== step.text.length) return step.line
   const at = offsetOfCharacter(before + text, position - 1) - before.length
-  return at < 0 || at > text.length ? step.line : step.line + lineAt(text, at) - 1
+  return at < 0 || at > text.length ? step.line : lineInFile(migration, step.at + at)
 }

@@ -1,7 +1,7 @@
 /** Plans how a tenant migration is repeated where tenants share tables, statement by statement. */
 import { TenantryError } from '../core/errors.ts'
 import { readDoBlock } from './do-block.ts'
-import { lineAt, type Migration } from './read-migrations.ts'
+import { lineInFile, type Migration } from './migration.ts'
 import { adviceOf, judgeStatement, type Refusal } from './replay-rules.ts'
 import {
   fieldsOf,
@@ -35,8 +35,8 @@ export interface ReplayStep {
   readonly positional: readonly PositionalInsert[]
   /** Where `text` begins in the migration, in UTF-16 units. */
   readonly at: number
-  /** The line of the file on which it begins, from 1. */
-  readonly line: number
+  /** The line of the file on which it begins, from 1; `undefined` where code does not tell it. */
+  readonly line: number | undefined
 }
 
 /** `insert into t values (…)`: in shared tables the columns may stand in another order. */
@@ -53,8 +53,9 @@ export interface PositionalInsert {
  * @throws TNY407 where a statement cannot be repeated for tenants that share tables.
  */
 export function planReplay(migration: Migration): readonly ReplayStep[] {
+  if (migration.statements.length === 0) return []
   return splitStatements(migration.up, migration.statements).map((statement) => {
-    const line = migration.line + lineAt(migration.up, statement.at) - 1
+    const line = lineInFile(migration, statement.at)
     const refuse = (refusal: Refusal): never => {
       throw replayRefused(migration.file, line, refusal)
     }
@@ -75,7 +76,7 @@ export function replayRefused(
 
 function planStatement(
   { node, fields, text, at }: SqlStatement,
-  line: number,
+  line: number | undefined,
   refuse: (refusal: Refusal) => never,
 ): ReplayStep {
   const step = {

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { CATALOG_VERSION } from '../catalog/catalog-migrations.ts'
-import type { MigrationFolders, Seed } from '../core/config.ts'
+import { type MigrationFolder, type MigrationFolders, type Seed, folderOf } from '../core/config.ts'
 import type { TenantInput } from '../lifecycle/tenant-input.ts'
 
 /** To be raised when templates are made otherwise. */
@@ -36,13 +36,15 @@ export function fingerprintOf(input: TemplateInput, server: string): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16)
 }
 
-function filesOf(folder: string): [name: string, text: string][] {
-  const path = resolve(folder)
+function filesOf(source: MigrationFolder): unknown[] {
+  const path = resolve(folderOf(source))
   if (!existsSync(path)) return []
-  return readdirSync(path, { withFileTypes: true })
+  const files = readdirSync(path, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-    .map(({ name }): [string, string] => [name, readFileSync(join(path, name), 'utf8')])
-    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .sort()
+    .map((file) => [relative(path, file), readFileSync(file, 'utf8')])
+  return typeof source === 'string' ? files : [source.format, files]
 }
 
 function packageVersion(): string {

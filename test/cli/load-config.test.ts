@@ -84,6 +84,11 @@ test.each<[unknown, string | undefined]>([
   ['x', 'the default export is not an object'],
   [[], 'the default export is not an object'],
   [{ seed: 1 }, '`seed` is neither a function nor a path'],
+  [{ migrations: { tenant: { folder: 'x', format: 'prisma' } } }, undefined],
+  [
+    { migrations: { tenant: { folder: 'x', format: 'flyway' } } },
+    '`migrations` says no `folder` for `tenant`, or no `format` of node-pg-migrate, prisma, drizzle, knex, mikro-orm, typeorm',
+  ],
   [{ migrations: 'x' }, '`migrations` is not an object of shared and tenant'],
   [{ migrations: { tenants: 'x' } }, '`migrations` has no option `tenants` (there is shared, tenant)'],
   [{ embedded: { dir: '' } }, '`embedded` says no path for `dir`'],

@@ -1,12 +1,12 @@
 /** Folders of migrations that tests write on the spot. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** A temporary folder. */
 export interface MigrationFolder {
   readonly path: string
-  /** Adds or replaces files. */
+  /** Adds or replaces files, with the folders that they are in. */
   write(files: Readonly<Record<string, string | Uint8Array>>): Promise<void>
   remove(...files: string[]): Promise<void>
   drop(): Promise<void>
@@ -19,7 +19,10 @@ export async function createFolder(
   const folder: MigrationFolder = {
     path,
     async write(more) {
-      for (const [name, text] of Object.entries(more)) await writeFile(join(path, name), text)
+      for (const [name, text] of Object.entries(more)) {
+        await mkdir(dirname(join(path, name)), { recursive: true })
+        await writeFile(join(path, name), text)
+      }
     },
     async remove(...names) {
       for (const name of names) await rm(join(path, name))

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { endWithParent } from '../../../dev/parent-watch.ts'
 import { prepareEmbedded, type ProjectServer } from '../../../dev/project.ts'
 import { createControlPlane } from '../../control-plane.ts'
+import { folderOf } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { misuse } from '../failure.ts'
 import type { Project } from '../load-config.ts'
@@ -130,7 +131,7 @@ function describe(project: Project, { appUrl, adminUrl, masterKey, server }: Pro
     shadowed.length > 0 || project.config.connection !== undefined || project.config.admin !== undefined
       ? `Other commands will not use it: ${shadowed.join(' and ') || 'tenantry.config.ts'} names another database.`
       : 'In another terminal of this project: tenantry tenants create acme',
-    existsSync(project.migrations.tenant)
+    existsSync(folderOf(project.migrations.tenant))
       ? ''
       : 'There are no migrations yet: tenantry init --yes makes the folders.',
     'Ctrl-C stops it.',

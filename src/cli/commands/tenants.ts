@@ -1,6 +1,7 @@
 /** `tenantry tenants`: creates, shows, renames, suspends and deletes tenants. */
 import { existsSync } from 'node:fs'
 import { Command, Option } from 'commander'
+import { folderOf } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
 import {
   type Home,
@@ -82,8 +83,10 @@ function createCommand(shell: Shell): Command {
         }),
       )
       const { migrations } = await shell.project()
-      if (!existsSync(migrations.tenant)) {
-        shell.output.notice(`There is no folder ${migrations.tenant}: the tenant has no tables yet.`)
+      if (!existsSync(folderOf(migrations.tenant))) {
+        shell.output.notice(
+          `There is no folder ${folderOf(migrations.tenant)}: the tenant has no tables yet.`,
+        )
       }
       report(shell, tenant, `Created ${tenant.key}: ${placeOf(tenant.home)}, id ${tenant.id}.`)
     })
