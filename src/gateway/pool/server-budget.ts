@@ -21,6 +21,12 @@ export interface Claimant {
 const TURN_MS = 100
 
 /**
+ * What rested for so long is not needed where it is. Taken earlier by a database that has as many, it would be taken back
+ * at once, since that one has more then: of two that are always in use, each opened what the other had just closed.
+ */
+const SPARE_MS = 1_000
+
+/**
  * Counts connections of all pools of a server. Where they are used up, a pool with fewer takes the place of one that
  * rests, and a pool with more gives up one as it comes back.
  */
@@ -94,11 +100,11 @@ export class ServerBudget {
     return found
   }
 
-  /** Of the pool that holds most. What it may need again in a moment is left to it, unless the taker has far fewer. */
+  /** Of the pool that holds most. What it may need again is left to it, unless the taker has far fewer. */
   #makeRoom(taker: Claimant): void {
     const resting = [...this.#pools].filter((pool) => pool !== taker && pool.idle > 0)
     resting
       .toSorted((a, b) => b.total - a.total)
-      .some((pool) => pool.shrink(taker.total === 0 || pool.total > taker.total + 1 ? 0 : TURN_MS))
+      .some((pool) => pool.shrink(taker.total === 0 || pool.total > taker.total + 1 ? 0 : SPARE_MS))
   }
 }
