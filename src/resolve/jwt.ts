@@ -1,8 +1,7 @@
 /** Tenants by token: a claim that the issuer signed says whose it is. */
 import { createPublicKey, createSecretKey, KeyObject } from 'node:crypto'
-import type { JsonWebKey } from 'node:crypto'
 import { jwtVerify } from 'jose'
-import type { JWTVerifyOptions } from 'jose'
+import type { JWK, JWTVerifyOptions } from 'jose'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantRef } from '../core/runtime.ts'
 import type { TokenClaims } from './credential.ts'
@@ -35,7 +34,7 @@ export type JwtKeys =
     }
   | {
       /** The issuer's public key: PEM, JWK or KeyObject. */
-      readonly key: string | JsonWebKey | KeyObject
+      readonly key: string | JWK | KeyObject
       readonly jwks?: undefined
       readonly secret?: undefined
     }
@@ -175,7 +174,7 @@ function readKeys({ jwks, key, secret }: JwtKeys): TokenKeys {
   return remoteKeys(url)
 }
 
-function publicKey(key: string | JsonWebKey | KeyObject): KeyObject {
+function publicKey(key: string | JWK | KeyObject): KeyObject {
   try {
     if (typeof key === 'string') return createPublicKey(key)
     if (key instanceof KeyObject) return key.type === 'public' ? key : createPublicKey(key)
