@@ -165,6 +165,8 @@ function refuse(socket: Duplex, error: unknown): number {
     ([name, value]) => `${name}: ${value}`,
   )
   const { title } = JSON.parse(body) as { title: string }
+  // The server has let go of it with all its timeouts, and a client need not ever close its own side.
+  socket.once('finish', () => socket.destroy())
   socket.end([`HTTP/1.1 ${status} ${title}`, ...fields, '', body].join('\r\n'))
   return status
 }

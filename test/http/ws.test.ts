@@ -176,6 +176,26 @@ describe('acceptWebSockets', () => {
     expect(await refusalOf(connectAs(port, 'not_a_key'))).toMatchObject({ status: 400 })
   })
 
+  test('a refused client that does not close its side holds no connection', async () => {
+    const port = await serve(() => undefined)
+    const server = opened.at(-1)?.server as Server
+    const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    client.on('error', () => undefined)
+    client.write(
+      'GET / HTTP/1.1\r\nHost: nobody.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
+    const held = async (): Promise<number> =>
+      new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))
+    try {
+      await waitFor(async () => (await held()) === 0)
+    } finally {
+      client.destroy()
+    }
+  })
+
   test('a path without a tenant is served without one', async () => {
     const port = await serve((socket) => socket.send(String(tenancy.findTenant()?.key)), {
       except: ['/'],
