@@ -227,6 +227,13 @@ describe('acceptWebSockets', () => {
       }
     })
 
+    test('a decision that is none, such as the promise of one, lets nobody in', async () => {
+      const origins = (async () => false) as unknown as () => boolean
+      const port = await serve(() => undefined, { origins })
+      const socket = connectAs(port, 'acme', { origin: 'https://evil.example' })
+      expect(await refusalOf(socket)).toMatchObject({ status: 403 })
+    })
+
     test('the unsafe control: where all are allowed, another site’s page gets in', async () => {
       const port = await serve(() => undefined, { origins: () => true })
       await once(pages(port, 'https://evil.example'), 'open')
