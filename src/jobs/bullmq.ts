@@ -1,7 +1,14 @@
 /** Jobs of tenants in BullMQ: the tenant travels in the data, and a processor runs in its context. */
 import type { Job, JobsOptions, Processor, Queue } from 'bullmq'
 import type { TenantryError } from '../core/errors.ts'
-import { isHopeless, type JobTenancy, openJob, type TenantJob, tenantJob, tenantJobKey } from './tenant-job.ts'
+import {
+  isHopeless,
+  type JobTenancy,
+  openJob,
+  type TenantJob,
+  tenantJob,
+  tenantJobKey,
+} from './tenant-job.ts'
 
 export type { JobTenancy } from './tenant-job.ts'
 
