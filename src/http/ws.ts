@@ -90,7 +90,8 @@ export function acceptWebSockets<S extends ServedSocket>(
     try {
       const parts = partsOf(request)
       checkOrigin(parts)
-      const tenant = await admit(parts)
+      // A context from outside, whoever's, is none of the resolver's business.
+      const tenant = await context.exit(() => admit(parts, leaving(socket)))
       if (draining) throw new TenantryError('TNY106')
       inContext(tenant, () =>
         sockets.handleUpgrade(request, socket, head, (opened) => serve(opened, request, tenant)),
@@ -156,6 +157,14 @@ function end(socket: ServedSocket, code: number, reason: string): void {
 function partsOf(request: IncomingMessage): RequestParts<IncomingMessage> {
   const { url = '/', rawHeaders, socket } = request
   return { raw: request, target: url, rawHeaders, remoteAddress: socket.remoteAddress }
+}
+
+/** Aborted once the client closes its side: before the handshake nothing can come from it any more. */
+function leaving(socket: Duplex): AbortSignal {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort(new TenantryError('TNY107'))
+  socket.once('end', abort).once('close', abort)
+  return controller.signal
 }
 
 /** There is no response to an upgrade but what is written by hand. */
