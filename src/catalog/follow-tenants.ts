@@ -23,6 +23,8 @@ export class FollowedTenants {
   readonly #tenancy: FollowedTenancy
   readonly #followers = new Map<string, Set<TenantFollower>>()
   #stop: (() => void) | undefined
+  #isChecking = false
+  #again = false
 
   constructor(tenancy: FollowedTenancy) {
     this.#tenancy = tenancy
@@ -65,9 +67,19 @@ export class FollowedTenants {
     this.#stop = undefined
   }
 
-  /** One at a time: where each asks the database, a thousand tenants would take every connection. */
+  /**
+   * One at a time: where each asks the database, a thousand tenants would take every connection. Rounds that last longer than
+   * the time between them would do so as well, so that a round that is due meanwhile begins when this one ends.
+   */
   async #checkAll(): Promise<void> {
-    for (const tenantId of [...this.#followers.keys()]) await this.#check(tenantId)
+    this.#again = true
+    if (this.#isChecking) return
+    this.#isChecking = true
+    while (this.#again) {
+      this.#again = false
+      for (const tenantId of [...this.#followers.keys()]) await this.#check(tenantId)
+    }
+    this.#isChecking = false
   }
 
   async #check(tenantId: string): Promise<void> {

@@ -27,7 +27,8 @@ export function createOriginCheck(options: {
     const [origin, ...others] = request.header('origin')
     if (origin === undefined) return
     const isOwn = hostOf(origin) === request.host().name
-    if (others.length > 0 || !(isOwn || isAllowed(origin, parts.raw))) {
+    // A promise is no yes.
+    if (others.length > 0 || !(isOwn || isAllowed(origin, parts.raw) === true)) {
       throw new TenantryError('TNY222', { params: { origin: printable(origin) } })
     }
   }

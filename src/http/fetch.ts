@@ -1,5 +1,6 @@
 /** The face for fetch handlers, from a Request to a Response: Next.js, Deno, Bun, workers. */
 import type { TenantRuntime } from '../core/runtime.ts'
+import { passOn } from '../resolve/credential.ts'
 import { createFailures } from './failures.ts'
 import type { ProblemOptions } from './failures.ts'
 import { failureResponse, fetchParts, fetchSignal, rewritten } from './fetch-exchange.ts'
@@ -41,6 +42,7 @@ export function tenantFetch<R extends Request = Request, A extends unknown[] = [
       const { tenant } = admitted
       tenantId = tenant?.id
       const routed = rewrite === undefined ? request : rewritten(request, rewrite)
+      passOn(request, routed)
       const response = await admitted.run(() => handler(routed, { tenant, tenantId }, ...rest))
       return readInside(response, admitted, (error) => decide(error, { request, tenantId, begun: true }))
     } catch (error) {

@@ -101,14 +101,22 @@ function exposed(error: unknown, status: number): object {
   return isMeant ? { detail: message.slice(0, 200) } : {}
 }
 
-/** `http-errors` may carry headers that belong to the status: Allow, WWW-Authenticate, Retry-After. */
+/**
+ * Headers that belong to a status (RFC 9110), and those of limiters. No others: errors of clients of other services carry
+ * all headers of these services' answers, cookies and the form of their bodies included.
+ */
+const OF_STATUS =
+  /^(accept|allow|content-range|retry-after|upgrade|vary|www-authenticate|(x-)?ratelimit(-[a-z]+)?)$/
+
+/** `http-errors` may carry some. */
 function httpHeaders(error: unknown): Record<string, string> {
   const headers = property(error, 'headers')
   if (typeof headers !== 'object' || headers === null) return {}
   return Object.fromEntries(
     Object.entries(headers)
       .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
-      .map(([name, value]) => [name.toLowerCase(), String(value)]),
+      .map(([name, value]) => [name.toLowerCase(), String(value)] as const)
+      .filter(([name]) => OF_STATUS.test(name)),
   )
 }
 

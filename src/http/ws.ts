@@ -90,7 +90,8 @@ export function acceptWebSockets<S extends ServedSocket>(
     try {
       const parts = partsOf(request)
       checkOrigin(parts)
-      const tenant = await admit(parts)
+      // A context from outside, whoever's, is none of the resolver's business.
+      const tenant = await context.exit(() => admit(parts, leaving(socket)))
       if (draining) throw new TenantryError('TNY106')
       inContext(tenant, () =>
         sockets.handleUpgrade(request, socket, head, (opened) => serve(opened, request, tenant)),
@@ -158,6 +159,14 @@ function partsOf(request: IncomingMessage): RequestParts<IncomingMessage> {
   return { raw: request, target: url, rawHeaders, remoteAddress: socket.remoteAddress }
 }
 
+/** Aborted once the client closes its side: before the handshake nothing can come from it any more. */
+function leaving(socket: Duplex): AbortSignal {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort(new TenantryError('TNY107'))
+  socket.once('end', abort).once('close', abort)
+  return controller.signal
+}
+
 /** There is no response to an upgrade but what is written by hand. */
 function refuse(socket: Duplex, error: unknown): number {
   const { status, headers, body } = problemOf(error)
@@ -165,6 +174,8 @@ function refuse(socket: Duplex, error: unknown): number {
     ([name, value]) => `${name}: ${value}`,
   )
   const { title } = JSON.parse(body) as { title: string }
+  // The server has let go of it with all its timeouts, and a client need not ever close its own side.
+  socket.once('finish', () => socket.destroy())
   socket.end([`HTTP/1.1 ${status} ${title}`, ...fields, '', body].join('\r\n'))
   return status
 }

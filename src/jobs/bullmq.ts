@@ -1,7 +1,14 @@
 /** Jobs of tenants in BullMQ: the tenant travels in the data, and a processor runs in its context. */
 import type { Job, JobsOptions, Processor, Queue } from 'bullmq'
 import type { TenantryError } from '../core/errors.ts'
-import { isHopeless, type JobTenancy, openJob, tenantJob, tenantJobKey } from './tenant-job.ts'
+import {
+  isHopeless,
+  type JobTenancy,
+  openJob,
+  type TenantJob,
+  tenantJob,
+  tenantJobKey,
+} from './tenant-job.ts'
 
 export type { JobTenancy } from './tenant-job.ts'
 
@@ -64,18 +71,19 @@ export function processorForTenants<T = unknown, R = unknown>(
 ): Processor<unknown, R> {
   // BullMQ makes a signal for processors that take one, and looks at how many parameters they have.
   return async (job, token, signal) => {
-    const { payload, run } = await openJob(tenancy, job.data).catch((refusal: unknown) => {
+    const { tenant, payload, run } = await openJob(tenancy, job.data).catch((refusal: unknown) => {
       throw isHopeless(refusal) ? unrecoverable(refusal as TenantryError) : refusal
     })
-    return run(async () => processor(withData<T, R>(tenancy, job, payload as T), token, signal))
+    return run(async () => processor(withData<T, R>(job, tenant.id, payload as T), token, signal))
   }
 }
 
 /** The job with the data that was given. A view: BullMQ itself goes on with what is stored. */
-function withData<T, R>(tenancy: JobTenancy, job: Job<unknown, R>, payload: T): Job<T, R> {
+function withData<T, R>(job: Job<unknown, R>, tenantId: string, payload: T): Job<T, R> {
   let data = payload
   const updateData = async (changed: T): Promise<void> => {
-    await job.updateData(tenantJob(tenancy, changed))
+    // The job's tenant, not that of whoever changes it: else the next try would be another's.
+    await job.updateData({ tenantryTenant: tenantId, payload: changed } satisfies TenantJob<T>)
     data = changed
   }
   return new Proxy(job as Job<T, R>, {

@@ -15,7 +15,11 @@ export type TenantWorkOptions = Omit<
 
 /** pg-boss for the tenant of the context. */
 export interface TenantBoss {
-  /** A job for the tenant; a `singletonKey` is its own, and so is the group, for `groupConcurrency`. @throws TNY201 */
+  /**
+   * A job for the tenant; the `singletonKey` is its own, by which throttling (`singletonSeconds`) and policies of queues go, and
+   * so is the group, for `groupConcurrency`.
+   * @throws TNY201
+   */
   send(name: string, data?: object | null, options?: SendOptions): Promise<string | null>
   /** The same for several. @throws TNY201 */
   insert(name: string, jobs: JobInsert[], options?: InsertOptions): Promise<string[] | null>
@@ -43,9 +47,8 @@ export function bossForTenants(tenancy: JobTenancy, boss: Boss): TenantBoss {
     ({
       group: { id: tenancy.context.require().id },
       ...options,
-      ...(options?.singletonKey !== undefined && {
-        singletonKey: tenantJobKey(tenancy, options.singletonKey),
-      }),
+      // Also where none is given: throttles and policies count all jobs without a key as one.
+      singletonKey: tenantJobKey(tenancy, options?.singletonKey ?? ''),
     }) as O
 
   async function settle<T>(job: Job<unknown>, handler: (job: Job<T>) => unknown): Promise<JobResult> {

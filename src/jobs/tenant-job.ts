@@ -41,12 +41,13 @@ export function tenantJobKey(tenancy: JobTenancy, key: string): string {
 }
 
 /**
- * Reads a stored job and finds its tenant; nothing of it may run before.
- * @throws TNY221 where it names none, TNY209 where there is no such tenant (any more), TNY211 where it is not active
+ * Reads a stored job and finds its tenant; nothing of it may run before. A move of the tenant is waited for.
+ * @throws TNY221 where it names none, TNY209 where there is no such tenant (any more), TNY211 where it is not active,
+ * TNY108 where its move takes too long
  */
 export async function openJob(tenancy: JobTenancy, stored: unknown): Promise<OpenedJob> {
   const { tenantryTenant: id, payload } = requireTenantJob(stored)
-  const tenant = requireServed(await tenancy.directory.find({ id }), id, id)
+  const tenant = requireServed(await tenancy.directory.settled({ id }), id, id)
   const { context } = tenancy
   return { tenant, payload, run: (fn) => context.exit(() => context.run(tenant, fn)) }
 }

@@ -1,7 +1,7 @@
 /** API keys of tenants: made, listed, revoked. A secret is shown once and kept nowhere. */
 import { randomUUID } from 'node:crypto'
 import { addApiKey, type ApiKeyRecord, listApiKeys, revokeApiKey } from '../catalog/api-key-store.ts'
-import { makeSecret } from '../catalog/api-key-secret.ts'
+import { hashOfSecret, makeSecret } from '../catalog/api-key-secret.ts'
 import type { AdminDatabase } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import { printable, type Tenant } from '../core/tenant.ts'
@@ -77,10 +77,15 @@ export function createApiKeyAdministration({ db, get, prefix }: ApiKeyParts): Ap
 
     async revoke(id) {
       const record = typeof id === 'string' && !id.includes('\0') ? await revokeApiKey(db, id) : undefined
-      if (record === undefined) throw new TenantryError('TNY318', { params: { id: printable(id) } })
+      if (record === undefined) throw new TenantryError('TNY318', { params: { id: withoutSecret(id) } })
       return record
     },
   }
+}
+
+/** Messages go to logs, and somebody who wants a key revoked may give its secret. */
+function withoutSecret(id: string): string {
+  return hashOfSecret(id) === undefined ? printable(id) : `${id.slice(0, id.lastIndexOf('_') + 1)}…`
 }
 
 /** @throws TNY317 */

@@ -28,6 +28,12 @@ export function remember(request: unknown, credential: Credential): void {
   credentials.set(request, [...(credentials.get(request) ?? []), credential])
 }
 
+/** What was verified for a request holds for another that takes its place, such as one whose path was rewritten. */
+export function passOn(request: object, successor: object): void {
+  const known = credentials.get(request)
+  if (known !== undefined) credentials.set(successor, known)
+}
+
 /**
  * What `jwt()` or `apiKey()` verified for this request; `undefined` where neither did. Of several the first.
  *

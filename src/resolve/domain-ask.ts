@@ -60,7 +60,9 @@ export function createDomainAsk(
       // No host name, or no key: nobody is served there.
       return false
     }
-    return (await tenancy.directory.find(ref))?.status === 'active'
+    const status = (await tenancy.directory.find(ref))?.status
+    // Requests wait for the end of a move; a handshake cannot.
+    return status === 'active' || status === 'moving'
   }
 
   /** The status of an answer. */

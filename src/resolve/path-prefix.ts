@@ -32,6 +32,8 @@ const HABITS: readonly ((path: string) => string)[] = [
 
 /** A path with an escape, a parameter and two slashes has eight. */
 const MAX_READINGS = 64
+/** Of all readings, in characters: one path of 15,000 could have 64 long ones, and strangers send paths. */
+const MAX_TEXT = 65_536
 
 /**
  * Takes the path segment behind a prefix as the tenant's key. Routers see the rest: `/t/acme/orders?page=2` is
@@ -105,10 +107,12 @@ interface Walk {
 /** All that a path can be taken for; `undefined` where that is more than anybody writes by accident. */
 function readings(path: string): Walk[] | undefined {
   const texts = new Set([path])
+  let length = 0
   // The set grows while it is walked through; every habit makes a path shorter, or leaves it.
   for (const text of texts) {
+    length += text.length
     for (const habit of HABITS) texts.add(habit(text))
-    if (texts.size > MAX_READINGS) return undefined
+    if (texts.size > MAX_READINGS || length > MAX_TEXT) return undefined
   }
   return [...texts].map(walk)
 }

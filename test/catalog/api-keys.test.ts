@@ -93,6 +93,12 @@ describe('a secret', () => {
     await expect(world.plane.apiKeys.create('acme', input)).rejects.toMatchObject({ code: 'TNY317' })
   })
 
+  test('V2: whoever gives the secret instead of the id does not find it in the message', async () => {
+    const { secret } = await world.plane.apiKeys.create('acme', { name: 'mistaken' })
+    const refusal = await world.plane.apiKeys.revoke(secret).catch((error: unknown) => error as Error)
+    expect(refusal).toMatchObject({ code: 'TNY318', message: 'There is no API key "tny_…".' })
+  })
+
   test('TNY302 for a tenant that is not there, TNY318 for a key that is not', async () => {
     await expect(world.plane.apiKeys.create('nobody', { name: 'a' })).rejects.toMatchObject({
       code: 'TNY302',

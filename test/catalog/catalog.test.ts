@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CATALOG_CHANNEL, CATALOG_VERSION } from '../../src/catalog/catalog-migrations.ts'
+import { CATALOG_CHANNEL, CATALOG_MIGRATIONS, CATALOG_VERSION } from '../../src/catalog/catalog-migrations.ts'
 import { readCatalogVersion, requireCatalog } from '../../src/catalog/catalog-version.ts'
 import { installCatalog } from '../../src/catalog/install-catalog.ts'
 import { newTenantId } from '../../src/catalog/tenant-id.ts'
@@ -76,6 +76,38 @@ describe('installing', () => {
     }
     await expect(requireCatalog(app)).resolves.toBeUndefined()
   })
+})
+
+test('a catalog of version 2 keeps its tenants, and gets the newest version’s rights', async () => {
+  const older = await createTestDatabase()
+  const [owner, runtime] = [createAdminDatabase(older.adminUrl), createAdminDatabase(older.appUrl)]
+  try {
+    await older.sql('drop schema tenantry cascade')
+    await owner.transaction(async (tx) => {
+      await tx.query(`create schema tenantry;
+        create table tenantry.migrations (
+          version integer primary key, name text not null, applied_at timestamptz not null default now())`)
+      for (const { version, name, sql } of CATALOG_MIGRATIONS.slice(0, 2)) {
+        await tx.query(sql)
+        await tx.query('insert into tenantry.migrations (version, name) values ($1, $2)', [version, name])
+      }
+      await tx.query(
+        `insert into tenantry.tenants (id, name, status, plan, settings, model, tier, schema_name, role_name, owner_role, epoch)
+         values ('t1', 'Acme', 'active', 'free', '{}', 'schema', 'guarded', 'tenant_acme', 'r', 'o', 1)`,
+      )
+      await tx.query(`insert into tenantry.keys (key, tenant_id, is_alias) values ('acme', 't1', false)`)
+    })
+    expect(await installCatalog(owner)).toEqual(['domains and API keys'])
+    await expect(requireCatalog(runtime)).resolves.toBeUndefined()
+    expect(await findTenant(runtime, { key: 'acme' })).toMatchObject({ id: 't1', status: 'active' })
+    expect(await findTenant(runtime, { domain: 'shop.acme.com' })).toBeUndefined()
+    await expect(runtime.query('select from tenantry.api_keys')).rejects.toMatchObject({ code: '42501' })
+    const { rows } = await runtime.query(`select tenantry.find_api_key('') as key`)
+    expect(rows).toEqual([{ key: null }])
+  } finally {
+    await Promise.all([owner.close(), runtime.close()])
+    await older.drop()
+  }
 })
 
 test('the runtime login reads what resolving needs and nothing else; tenants and strangers nothing', async () => {

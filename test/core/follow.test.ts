@@ -4,9 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import { fastify } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { FollowedTenants } from '../../src/catalog/follow-tenants.ts'
 import { subdomain, type Tenancy } from '../../src/index.ts'
 import { tenantMiddleware } from '../../src/http/express.ts'
 import { portOf } from '../http/raw-http.ts'
+import { sampleTenant } from '../http/sample-tenancy.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -120,4 +122,37 @@ test('fields for logs, traces and metrics tell the tenant of the context, and no
     })
     expect(tenancy.metricLabels()).toEqual({ tenant_plan: plan, tenant_model: 'schema' })
   })
+})
+
+test('however slow the catalog is, it is asked about one tenant at a time', async () => {
+  let restored: () => void = () => undefined
+  let [now, most, asked] = [0, 0, 0]
+  const directory = {
+    async find() {
+      asked += 1
+      most = Math.max(most, (now += 1))
+      await sleep(5)
+      now -= 1
+      return sampleTenant('acme')
+    },
+    settled: () => Promise.reject(new Error('never asked for')),
+  }
+  const followed = new FollowedTenants({
+    directory,
+    on(name, listen) {
+      if (name === 'listener:restored') restored = listen as () => void
+      return () => undefined
+    },
+  })
+  const stops = ['a', 'b', 'c', 'd'].map((id) => followed.follow(id, () => undefined))
+  await waitFor(() => now === 0)
+  ;[now, most, asked] = [0, 0, 0]
+  for (let n = 0; n < 5; n += 1) {
+    restored()
+    await sleep(2)
+  }
+  // Each was asked about after the last of them.
+  await waitFor(() => asked >= 8 && now === 0)
+  expect(most).toBe(1)
+  for (const stop of stops) stop()
 })

@@ -64,6 +64,30 @@ test('one that fails is named, and does not keep the others from their turn', as
   expect(told.at(-1)).toMatchObject({ done: 3, failed: 2, skipped: 0 })
 })
 
+test('one that is being moved is waited for, whether the move began before its page was read or after', async () => {
+  const move = async (key: string, status: string): Promise<void> => {
+    await world.db.sql(`update tenantry.tenants set status = $2 where id = $1`, [
+      world.tenants[key]?.id,
+      status,
+    ])
+    await waitFor(async () => (await tenancy.directory.find({ key }))?.status === status)
+  }
+  await move('globex', 'moving')
+  const met: string[] = []
+  const report = await tenancy.forEachTenant(
+    async ({ key }) => {
+      met.push(key)
+      if (key === 'acme') {
+        await move('hooli', 'moving')
+        setTimeout(() => void Promise.all([move('globex', 'active'), move('hooli', 'active')]), 200)
+      }
+    },
+    { concurrency: 1 },
+  )
+  expect(met).toEqual(KEYS)
+  expect(report).toMatchObject({ done: 5, failed: 0, skipped: 0, complete: true })
+})
+
 test('one that is suspended before its turn is skipped; one that is created meanwhile is met', async () => {
   const met: string[] = []
   const report = await tenancy.forEachTenant(

@@ -108,6 +108,20 @@ describe('who may have a certificate', () => {
     expect(await ask(`?domain=${domain}`)).toBe(expected)
   })
 
+  test('the hosts of a tenant that is being moved go on getting certificates: its requests wait, and are served', async () => {
+    const setStatus = async (status: string): Promise<void> => {
+      await world.db.sql(`update tenantry.tenants set status = $2 where id = $1`, [
+        world.tenants['globex']?.id,
+        status,
+      ])
+      await waitFor(async () => (await tenancy.directory.find({ key: 'globex' }))?.status === status)
+    }
+    await setStatus('moving')
+    const ask = createDomainAsk(tenancy, { roots: ['example.com'] })
+    expect(await ask.allows('globex.example.com')).toBe(true)
+    await setStatus('active')
+  })
+
   test('one question at a time, by GET, from whoever asks by itself', async () => {
     const question = '?domain=shop.acme.example'
     expect(await ask(question)).toBe(200)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { tenantFetch } from '../../src/http/fetch.ts'
+import { credentialOf, remember } from '../../src/resolve/credential.ts'
 import { subdomain } from '../../src/resolve/subdomain.ts'
 import { describeFetch } from './describe-fetch.ts'
 import { describeHttp } from './describe-http.ts'
@@ -44,6 +45,22 @@ test('what else the platform passes reaches the handler, and the request keeps i
   const request = new OwnRequest('http://any/t/acme/me', { method: 'POST', body: 'text' })
   const response = await handler(request, { params: { id: '7' } })
   expect(await response.json()).toEqual([true, '/me', 'text', 'acme', '7'])
+})
+
+test('what was verified is known of the request that the handler gets, also where its path was rewritten', async () => {
+  const key = { id: 'k', tenantId: 'id-of-acme', name: 'import', scopes: [], expiresAt: undefined }
+  const resolve = Object.assign(
+    ({ raw }: { readonly raw: unknown }) => {
+      remember(raw, { kind: 'apiKey', key })
+      return { key: 'acme' }
+    },
+    { rewrite: (target: string) => target.replace('/t/acme', '') },
+  )
+  const handler = tenantFetch(tenancy, { resolve }, (request) => Response.json(credentialOf(request) ?? null))
+  for (const path of ['/me', '/t/acme/me']) {
+    const response = await handler(new Request(`http://any${path}`))
+    expect(await response.json(), path).toMatchObject({ kind: 'apiKey', key: { id: 'k' } })
+  }
 })
 
 test('a body that fails tells its reader nothing, and the operator all', async () => {

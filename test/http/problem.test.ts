@@ -74,6 +74,27 @@ describe('problemOf', () => {
     expect(problemOf(limited).headers).toMatchObject({ 'retry-after': '7' })
   })
 
+  test('V2: headers of another service, as errors of its client carry them, reach nobody', () => {
+    // Clients of HTTP APIs put the whole answer into the error.
+    const headers = {
+      'set-cookie': SECRET,
+      'transfer-encoding': 'chunked',
+      'content-encoding': 'br',
+      'x-organization': SECRET,
+      'retry-after': '7',
+      'x-ratelimit-remaining': '0',
+    }
+    const answer = problemOf(Object.assign(new Error(SECRET), { status: 429, headers })).headers
+    expect(Object.keys(answer).toSorted()).toEqual([
+      'cache-control',
+      'content-length',
+      'content-type',
+      'retry-after',
+      'x-content-type-options',
+      'x-ratelimit-remaining',
+    ])
+  })
+
   test.each([
     [undefined],
     [null],

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
 import { acceptWebSockets, type WebSocketOptions } from '../../src/http/ws.ts'
@@ -8,6 +9,7 @@ import { header, subdomain, type Tenancy } from '../../src/index.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 import { BUSY_MS, waitFor } from '../support/wait-for.ts'
 import { portOf, untilClosed } from './raw-http.ts'
+import { sampleTenancy, sampleTenant } from './sample-tenancy.ts'
 
 let world: TenantWorld
 let tenancy: Tenancy
@@ -176,6 +178,59 @@ describe('acceptWebSockets', () => {
     expect(await refusalOf(connectAs(port, 'not_a_key'))).toMatchObject({ status: 400 })
   })
 
+  test('a refused client that does not close its side holds no connection', async () => {
+    const port = await serve(() => undefined)
+    const server = opened.at(-1)?.server as Server
+    const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    client.on('error', () => undefined)
+    client.write(
+      'GET / HTTP/1.1\r\nHost: nobody.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
+    const held = async (): Promise<number> =>
+      new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))
+    try {
+      await waitFor(async () => (await held()) === 0)
+    } finally {
+      client.destroy()
+    }
+  })
+
+  test('a client that leaves while its tenant is moved no longer waits: its place is free for others', async () => {
+    const moves = sampleTenancy([sampleTenant('nomad', 'moving')], { timeoutMs: 60_000, maxPerTenant: 1 })
+    const server = createServer()
+    const sockets = new WebSocketServer({ noServer: true })
+    const following = { ...moves, follow: () => () => undefined }
+    const drain = acceptWebSockets(following, {
+      server,
+      sockets,
+      resolve: subdomain({ root: 'example.com' }),
+      onError: () => undefined,
+    })
+    opened.push({ server, sockets, drain })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const port = portOf(server)
+    const leaving = connect(port, '127.0.0.1')
+    leaving.write(
+      'GET / HTTP/1.1\r\nHost: nomad.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    await waitFor(() => moves.asked.length >= 2)
+    leaving.destroy()
+    await waitFor(async () => {
+      const next = connectAs(port, 'nomad')
+      const refused = refusalOf(next).then(({ status }) => status)
+      const early = await Promise.race([refused, sleep(50).then(() => 'waits')])
+      if (early === 503) return false
+      moves.change('nomad', 'active')
+      await once(next, 'open')
+      return true
+    })
+  })
+
   test('a path without a tenant is served without one', async () => {
     const port = await serve((socket) => socket.send(String(tenancy.findTenant()?.key)), {
       except: ['/'],
@@ -205,6 +260,13 @@ describe('acceptWebSockets', () => {
       ]) {
         await once(pages(port, origin), 'open')
       }
+    })
+
+    test('a decision that is none, such as the promise of one, lets nobody in', async () => {
+      const origins = (async () => false) as unknown as () => boolean
+      const port = await serve(() => undefined, { origins })
+      const socket = connectAs(port, 'acme', { origin: 'https://evil.example' })
+      expect(await refusalOf(socket)).toMatchObject({ status: 403 })
     })
 
     test('the unsafe control: where all are allowed, another site’s page gets in', async () => {

@@ -155,4 +155,10 @@ describe('beside other resolvers', () => {
     expect(await outcome('/t/globex/orders', both, host)).toEqual([{ key: 'acme' }, { key: 'globex' }])
     expect(await outcome('/t/acme/../globex', both, host)).toBe('TNY102')
   })
+
+  test('a long path is refused where reading it in every way would cost a server its time', async () => {
+    expect(await outcome(`/x${'/%252525252525252525;a\\'.repeat(600)}`)).toBe('TNY102')
+    expect(await outcome(`/files/${'a%20'.repeat(3_700)}`)).toBe('none')
+    expect(await outcome(`/t/acme/files/${'a%20'.repeat(3_700)}`)).toEqual({ key: 'acme' })
+  })
 })
