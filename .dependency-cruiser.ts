@@ -156,7 +156,8 @@ const config: IConfiguration = {
       conditionNames: ['tenantry-dev', 'import', 'node', 'default', 'types'],
     },
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^dist/' },
+    // What `prisma generate` makes for an example.
+    exclude: { path: '^dist/|(^|/)generated/' },
   },
 }
 

@@ -5,7 +5,7 @@ import { typeormForTenants } from 'tenantry/typeorm'
 import { DataSource, EntitySchema } from 'typeorm'
 import type { BenchTenant } from '../support/bench-world.ts'
 import { ROWS } from '../support/tenant-tables.ts'
-import { type OrmPair, type OrmRow, overTenantry } from './orms.ts'
+import { type OrmPair, type OrmRow, overTenantry, type Reads } from './orms.ts'
 
 interface Order extends OrmRow {
   id: string
@@ -56,8 +56,6 @@ export const typeormPair: OrmPair = {
     }
   },
 }
-
-type Reads = Pick<ReturnType<OrmPair['usual']>, 'read' | 'list'>
 
 function typeormReads(sourceOf: (tenant: BenchTenant) => Promise<DataSource>): Reads {
   return {

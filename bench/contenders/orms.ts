@@ -4,6 +4,7 @@ import { drizzle } from 'drizzle-orm/node-postgres'
 import { bigint, numeric, pgSchema, pgTable, text } from 'drizzle-orm/pg-core'
 import knex, { type Knex } from 'knex'
 import { Kysely, PostgresDialect } from 'kysely'
+import type pg from 'pg'
 import { createTenancy, type Tenancy } from 'tenantry'
 import { drizzleForTenants } from 'tenantry/drizzle'
 import { knexForTenants } from 'tenantry/knex'
@@ -34,9 +35,12 @@ export interface OrmPair {
   readonly orm: string
   readonly tenantry: (world: BenchWorld, max: number) => OrmContender
   readonly usual: (world: BenchWorld, max: number) => OrmContender
+  /** Another way that its users go, where there are two. */
+  readonly clientPerTenant?: (world: BenchWorld) => OrmContender
 }
 
-type Reads = Pick<OrmContender, 'read' | 'list'>
+/** What an ORM does for both ways. */
+export type Reads = Pick<OrmContender, 'read' | 'list'>
 
 /** @param readsOf made once: one instance, whose calls are for the tenant of the context. */
 export function overTenantry(orm: string, readsOf: (tenancy: Tenancy) => Reads): OrmPair['tenantry'] {
@@ -123,7 +127,7 @@ const columns = {
 
 const orders = pgTable('orders', columns)
 
-/** The tables of each tenant, made once and kept. */
+/** The tables of each tenant, made once and kept; or a client for each, with one connection that has the search path. */
 export const drizzlePair: OrmPair = {
   orm: 'drizzle',
   tenantry: overTenantry('drizzle', (tenancy) => {
@@ -147,6 +151,29 @@ export const drizzlePair: OrmPair = {
       close: () => pool.end(),
     }
   },
+  clientPerTenant({ superuserUrl }) {
+    const clients = new Map<string, ReturnType<typeof drizzle<Record<string, never>, pg.Pool>>>()
+    return {
+      name: 'drizzle_client_per_tenant',
+      ...drizzleReads(({ schema }) => {
+        const known = clients.get(schema)
+        if (known !== undefined) return [known, orders]
+        const client = drizzle(openBarePool(withSearchPath(superuserUrl, schema), 1))
+        clients.set(schema, client)
+        return [client, orders]
+      }),
+      connections: () => clients.size,
+      close: async () => {
+        await Promise.all([...clients.values()].map(({ $client }) => $client.end()))
+      },
+    }
+  },
+}
+
+function withSearchPath(url: string, schema: string): string {
+  const own = new URL(url)
+  own.searchParams.set('options', `-c search_path=${schema}`)
+  return own.href
 }
 
 type DrizzleDb = Pick<ReturnType<typeof drizzle>, 'select'>

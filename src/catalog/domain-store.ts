@@ -17,6 +17,9 @@ export interface DomainClaim {
   readonly createdAt: Date
 }
 
+/** Which claim is meant. */
+type ClaimName = Pick<DomainClaim, 'domain' | 'tenantId'>
+
 const CLAIM = `json_build_object('domain', d.domain, 'tenantId', d.tenant_id, 'token', d.token,
   'verifiedAt', (extract(epoch from d.verified_at) * 1000)::bigint,
   'checkedAt', (extract(epoch from d.checked_at) * 1000)::bigint,
@@ -60,37 +63,24 @@ export async function lockDomain(tx: Queryable, domain: string): Promise<void> {
 }
 
 /** The DNS says so: from the commit on the domain names this tenant. */
-export async function markVerified(
-  tx: Queryable,
-  { domain, tenantId }: Pick<DomainClaim, 'domain' | 'tenantId'>,
-): Promise<void> {
-  await tx.query(
-    `update tenantry.domains set verified_at = coalesce(verified_at, now()), checked_at = now(), missing_since = null
-     where domain = $1 and tenant_id = $2`,
-    [domain, tenantId],
-  )
+export function markVerified(tx: Queryable, claim: ClaimName): Promise<void> {
+  return mark(tx, claim, 'verified_at = coalesce(verified_at, now()), missing_since = null')
 }
 
 /** The DNS does not say so any more; the domain goes on naming its tenant. */
-export async function markMissing(
-  tx: Queryable,
-  { domain, tenantId }: Pick<DomainClaim, 'domain' | 'tenantId'>,
-): Promise<void> {
-  await tx.query(
-    `update tenantry.domains set checked_at = now(), missing_since = coalesce(missing_since, now())
-     where domain = $1 and tenant_id = $2`,
-    [domain, tenantId],
-  )
+export function markMissing(tx: Queryable, claim: ClaimName): Promise<void> {
+  return mark(tx, claim, 'missing_since = coalesce(missing_since, now())')
 }
 
 /** The domain names this tenant no more; the claim stays. */
-export async function markLost(
-  tx: Queryable,
-  { domain, tenantId }: Pick<DomainClaim, 'domain' | 'tenantId'>,
-): Promise<void> {
+export function markLost(tx: Queryable, claim: ClaimName): Promise<void> {
+  return mark(tx, claim, 'verified_at = null, missing_since = null')
+}
+
+/** What the DNS was found to say. */
+async function mark(tx: Queryable, { domain, tenantId }: ClaimName, finding: string): Promise<void> {
   await tx.query(
-    `update tenantry.domains set verified_at = null, missing_since = null, checked_at = now()
-     where domain = $1 and tenant_id = $2`,
+    `update tenantry.domains set ${finding}, checked_at = now() where domain = $1 and tenant_id = $2`,
     [domain, tenantId],
   )
 }

@@ -25,8 +25,6 @@ interface Line {
 
 /** The report as lines. */
 export function renderProof(report: ProofReport, output: Output): string {
-  const heading = (text: string): string => output.style('bold', text)
-  const style = { width: output.width, heading }
   const lines = linesOf(report.cases)
   const columns: readonly Column<Line>[] = [
     { title: 'case', value: ({ threat }) => threat },
@@ -35,9 +33,9 @@ export function renderProof(report: ProofReport, output: Output): string {
     { title: 'what', value: ({ title }) => title },
   ]
   return [
-    renderTable(TIERS, report.tiers, style),
+    renderTable(TIERS, report.tiers, output),
     '',
-    renderTable(columns, lines, style),
+    renderTable(columns, lines, output),
     ...breaches(report.cases, output),
     ...lint(report, output),
     ...notes(report, output),

@@ -1,5 +1,6 @@
 /** Aligned columns for people, cut to the terminal's width. */
 import { clean } from './clean-text.ts'
+import type { Output } from './output.ts'
 
 /** One column. Free text belongs into the last: nothing is aligned behind it. */
 export interface Column<R> {
@@ -7,20 +8,13 @@ export interface Column<R> {
   value(row: R): string | number
 }
 
-/** What a table needs to know of where it is shown. */
-export interface TableStyle {
-  /** Longest line, in characters; none where undefined. */
-  readonly width?: number | undefined
-  heading?(text: string): string
-}
-
 const GAP = '  '
 
-/** Lines of a table: a heading, then one line a row. Numbers stand right. */
+/** Lines of a table for this output: a heading, then one line a row. Numbers stand right. */
 export function renderTable<R>(
   columns: readonly Column<R>[],
   rows: readonly R[],
-  style: TableStyle = {},
+  { width, style }: Pick<Output, 'width' | 'style'>,
 ): string {
   const titles = columns.map(({ title }) => title.toUpperCase())
   const cells = rows.map((row) => columns.map(({ value }) => value(row)))
@@ -33,10 +27,14 @@ export function renderTable<R>(
         .map((cell, at) => pad(cell, widths[at] ?? 0))
         .join(GAP)
         .trimEnd(),
-      style.width,
+      width,
     )
-  const heading = style.heading ?? ((text) => text)
-  return [heading(format(titles)), ...cells.map(format)].join('\n')
+  return [style('bold', format(titles)), ...cells.map(format)].join('\n')
+}
+
+/** A date as a cell of a table. */
+export function day(date: Date): string {
+  return date.toISOString().slice(0, 10)
 }
 
 /** Lines of `name  value`, the names aligned. */

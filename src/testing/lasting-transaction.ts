@@ -5,6 +5,7 @@ import type { Exchange } from '../gateway/connection/exchange.ts'
 import type { StatementConfig } from '../gateway/connection/flight.ts'
 import type { Link } from '../gateway/gateway.ts'
 import { TenantryError } from '../core/errors.ts'
+import { LOCAL_SETTINGS } from '../isolation/guard/tenant-rules.ts'
 import { Floor } from './floor.ts'
 
 /** What a statement returned, as node-postgres has it. */
@@ -21,16 +22,8 @@ const LEAVE_TENANT = [
   ...['search_path', 'app.current_tenant', 'tenantry.proof', 'statement_timeout'].map(toDefault),
   toDefault('idle_in_transaction_session_timeout'),
 ]
-/** What else a tenant may SET LOCAL. */
-const LEAVE_SETTINGS = [
-  'lock_timeout',
-  'work_mem',
-  'timezone',
-  'datestyle',
-  'intervalstyle',
-  'synchronous_commit',
-  'constraint_exclusion',
-].map(toDefault)
+/** What a tenant may SET LOCAL. */
+const LEAVE_SETTINGS = [...LOCAL_SETTINGS].map(toDefault)
 
 function toDefault(name: string): string {
   return `set local ${name} to default`

@@ -28,7 +28,9 @@ const FENCE = /^```([a-z]+) ?([^\n]*)\n(.*?)^```$/gms
 
 /** Reads every page of the repository. */
 export function readPages(): Page[] {
-  return globSync(['*.md', 'docs/**/*.md']).map((file) => readPage(file.replaceAll('\\', '/')))
+  return globSync(['*.md', 'docs/**/*.md', 'examples/*.md']).map((file) =>
+    readPage(file.replaceAll('\\', '/')),
+  )
 }
 
 function readPage(path: string): Page {

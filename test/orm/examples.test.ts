@@ -1,15 +1,21 @@
-import { resolve } from 'node:path'
+import { execFile } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runPrismaGenerate } from '../../dev/prisma-client.ts'
 import { seed } from '../../examples/orders-express/seed.ts'
 import { type ControlPlane, createControlPlane } from '../../src/index.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { type ExampleServer, startExample } from '../support/example-server.ts'
 
-const migrations = resolve(import.meta.dirname, '../../examples/orders-express/migrations')
+const root = resolve(import.meta.dirname, '../..')
+const migrations = join(root, 'examples/orders-express/migrations')
 
 let database: TestDatabase
 let plane: ControlPlane
 beforeAll(async () => {
+  await runPrismaGenerate(join(root, 'examples/orders-prisma/schema.prisma'))
   database = await createTestDatabase()
   plane = createControlPlane({
     connection: database.adminUrl,
@@ -19,19 +25,19 @@ beforeAll(async () => {
   await plane.migrate.up()
   await plane.tenants.create({ key: 'acme' })
   await plane.tenants.create({ key: 'initech', model: 'shared' })
-})
+}, 60_000)
 afterAll(async () => {
   await plane.close()
   await database.drop()
 })
 
-describe.each(['orders-kysely', 'orders-drizzle', 'orders-typeorm', 'orders-mikro-orm'])(
+describe.each(['orders-kysely', 'orders-drizzle', 'orders-prisma', 'orders-typeorm', 'orders-mikro-orm'])(
   'examples/%s',
   (example) => {
     let server: ExampleServer
     beforeAll(async () => {
       server = await startExample(database, {}, example)
-    })
+    }, 60_000)
     afterAll(() => server.stop())
 
     const customers = async (key: string): Promise<string[]> => {
@@ -66,3 +72,9 @@ describe.each(['orders-kysely', 'orders-drizzle', 'orders-typeorm', 'orders-mikr
     })
   },
 )
+
+test('the example of Prisma fits the types of its generated client', async () => {
+  const tsc = createRequire(import.meta.url).resolve('typescript/package.json')
+  const program = join(tsc, '../bin/tsc')
+  await promisify(execFile)(process.execPath, [program, '-p', join(root, 'examples/orders-prisma')])
+}, 60_000)

@@ -1,6 +1,6 @@
 import { afterAll, expect } from 'vitest'
+import { generatePrisma } from '../../dev/prisma-client.ts'
 import { type PrismaAdapter, prismaForTenants } from '../../src/orm/prisma.ts'
-import { generatePrisma } from '../support/prisma-client.ts'
 import { describeOrm } from './describe-orm.ts'
 import type { Customer, OrmSession, OrmUnderTest, Sample } from './orm-under-test.ts'
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { generatePrisma } from '../../dev/prisma-client.ts'
 import { TenantryError } from '../../src/index.ts'
 import { type PrismaAdapter, type PrismaForTenant, prismaForTenants } from '../../src/orm/prisma.ts'
 import { prismaAdapter } from '../../src/orm/prisma/adapter.ts'
 import { createModelWorld, type ModelWorld } from '../contract/model-world.ts'
-import { generatePrisma } from '../support/prisma-client.ts'
 
 /** Beside the tables of the model's world: an enum, a column of JSON, and a table that joins two others. */
 const MIGRATION = `

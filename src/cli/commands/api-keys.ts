@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import type { ApiKeyRecord } from '../../catalog/api-key-store.ts'
 import { misuse } from '../failure.ts'
 import type { Shell } from '../shell.ts'
-import { type Column, renderFacts, renderTable } from '../table.ts'
+import { type Column, day, renderFacts, renderTable } from '../table.ts'
 
 export function apiKeysCommand(shell: Shell): Command {
   return new Command('api-keys')
@@ -72,10 +72,6 @@ function stateOf({ revokedAt, expiresAt }: ApiKeyRecord): string {
   return expiresAt !== undefined && expiresAt.getTime() <= Date.now() ? 'expired' : 'valid'
 }
 
-function day(date: Date): string {
-  return date.toISOString().slice(0, 10)
-}
-
 function listCommand(shell: Shell): Command {
   return new Command('list')
     .description('list the API keys of a tenant, revoked and expired ones too')
@@ -86,10 +82,7 @@ function listCommand(shell: Shell): Command {
       output.result({ keys }, () =>
         keys.length === 0
           ? `There are no API keys yet: tenantry api-keys create ${tenant} --name import`
-          : renderTable(COLUMNS, keys, {
-              width: output.width,
-              heading: (text) => output.style('bold', text),
-            }),
+          : renderTable(COLUMNS, keys, output),
       )
     })
 }

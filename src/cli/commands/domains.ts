@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { TenantDomain } from '../../lifecycle/domains.ts'
 import type { Shell } from '../shell.ts'
-import { type Column, renderFacts, renderTable } from '../table.ts'
+import { type Column, day, renderFacts, renderTable } from '../table.ts'
 
 export function domainsCommand(shell: Shell): Command {
   return new Command('domains')
@@ -64,10 +64,6 @@ function stateOf({ verifiedAt, missingSince }: TenantDomain): string {
   return missingSince === undefined ? 'verified' : 'record missing'
 }
 
-function day(date: Date): string {
-  return date.toISOString().slice(0, 10)
-}
-
 function listCommand(shell: Shell): Command {
   return new Command('list')
     .description('list the domains of a tenant, and what proves them')
@@ -78,10 +74,7 @@ function listCommand(shell: Shell): Command {
       output.result({ domains }, () =>
         domains.length === 0
           ? `There are no domains yet: tenantry domains add ${tenant} shop.example.com`
-          : renderTable(COLUMNS, domains, {
-              width: output.width,
-              heading: (text) => output.style('bold', text),
-            }),
+          : renderTable(COLUMNS, domains, output),
       )
     })
 }

@@ -101,8 +101,7 @@ function statusCommand(shell: Shell): Command {
             ...rest,
           })),
         ]
-        const heading = (text: string): string => output.style('bold', text)
-        return `${renderTable(columns, rows, { width: output.width, heading })}\n\n${summary(behind, countTenants(status.tenants))}`
+        return `${renderTable(columns, rows, output)}\n\n${summary(behind, countTenants(status.tenants))}`
       })
     })
 }

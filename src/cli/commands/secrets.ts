@@ -27,7 +27,7 @@ function statusCommand(shell: Shell): Command {
             },
           ],
           keys,
-          { width: output.width, heading: (text) => output.style('bold', text) },
+          output,
         ),
       )
     })

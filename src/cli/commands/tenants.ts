@@ -16,7 +16,7 @@ import type { Enforcement } from '../../isolation/open-rights.ts'
 import { ask, canAsk } from '../ask.ts'
 import { misuse } from '../failure.ts'
 import type { Shell } from '../shell.ts'
-import { renderFacts, renderTable, type Column } from '../table.ts'
+import { type Column, day, renderFacts, renderTable } from '../table.ts'
 
 const MODELS: readonly TenantModel[] = ['shared', 'schema', 'database']
 const TIERS: readonly TenantTier[] = ['guarded', 'sealed']
@@ -127,7 +127,7 @@ const COLUMNS: readonly Column<Tenant>[] = [
   { title: 'model', value: ({ home }) => home.model },
   { title: 'tier', value: ({ home }) => home.tier },
   { title: 'home', value: ({ home }) => home.database ?? home.schema },
-  { title: 'created', value: ({ createdAt }) => createdAt.toISOString().slice(0, 10) },
+  { title: 'created', value: ({ createdAt }) => day(createdAt) },
   { title: 'name', value: ({ name }) => name },
 ]
 
@@ -157,10 +157,7 @@ function listCommand(shell: Shell): Command {
       output.result({ tenants }, () =>
         tenants.length === 0
           ? 'There are no tenants yet: tenantry tenants create acme'
-          : renderTable(COLUMNS, tenants, {
-              width: output.width,
-              heading: (text) => output.style('bold', text),
-            }),
+          : renderTable(COLUMNS, tenants, output),
       )
     })
 }

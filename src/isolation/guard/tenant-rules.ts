@@ -4,7 +4,7 @@ import { isKnownToReach } from '../reaching-functions.ts'
 import { commonProblem, type Problem } from './common-rules.ts'
 
 /** Settings that a transaction may change for itself; none of them changes who it is or what it sees. */
-const LOCAL_SETTINGS = new Set([
+export const LOCAL_SETTINGS: ReadonlySet<string> = new Set([
   'statement_timeout',
   'lock_timeout',
   'idle_in_transaction_session_timeout',

@@ -1,4 +1,4 @@
-/** Makes a PrismaClient of a schema, as `prisma generate` does, in a folder of its own that git does not see. */
+/** Makes a PrismaClient of a schema by `prisma generate`, for tests and benchmarks, where git does not see it. */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
 /** Inside the repository, where the generated code finds `@prisma/client`. */
-const PLACE = join(import.meta.dirname, '../../.tenantry')
+const PLACE = join(import.meta.dirname, '../.tenantry')
 
 const head = (settings: string): string => `
 generator client {
@@ -29,6 +29,7 @@ export interface GeneratedPrisma<Module> {
 }
 
 /**
+ * In a folder of its own.
  * @param models the models of a Prisma schema, without generator and datasource.
  * @param settings more of the generator's.
  */
@@ -40,20 +41,25 @@ export async function generatePrisma<Module>(
   const folder = mkdtempSync(join(PLACE, 'prisma-'))
   const schema = join(folder, 'schema.prisma')
   writeFileSync(schema, head(settings) + models)
+  await runPrismaGenerate(schema)
+  const module = (await import(/* @vite-ignore */ join(folder, 'generated/client.ts'))) as Module
+  return { module, remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
+/** @param schema the path of a whole schema; its generator says where the code goes. */
+export async function runPrismaGenerate(schema: string): Promise<void> {
   const program = join(
     dirname(createRequire(import.meta.url).resolve('prisma/package.json')),
     'build/index.js',
   )
   await promisify(execFile)(process.execPath, [program, 'generate', '--schema', schema], {
-    // It is not needed to generate, and would be downloaded.
+    // The engine is not needed to generate, and would be downloaded.
     env: {
       ...process.env,
       PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true',
       CHECKPOINT_DISABLE: '1',
       PRISMA_HIDE_UPDATE_MESSAGE: '1',
     },
-    cwd: folder,
+    cwd: dirname(schema),
   })
-  const module = (await import(/* @vite-ignore */ join(folder, 'generated/client.ts'))) as Module
-  return { module, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
