@@ -195,6 +195,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
       return tenant && principals.beforeSharedTables(tenant)
     },
     signal,
+    contextTenant,
     central: CENTRAL,
   })
 

@@ -394,7 +394,7 @@ export const ERRORS = {
   },
   TNY234: {
     status: 500,
-    message: 'A client of tenant {tenant} was used in the context of another tenant.',
+    message: 'A client or statement of tenant {tenant} was used in the context of another tenant.',
     hint: 'Take a client inside run(), or name the tenant that is meant: poolFor(tenant), dbForTenant(tenant).',
   },
   TNY235: {
