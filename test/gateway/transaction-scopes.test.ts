@@ -303,6 +303,35 @@ describe('join', () => {
     expect(await committed()).toEqual(['attempt 2'])
   })
 
+  test('what an attempt left running is not part of the next one', async () => {
+    const again = Promise.withResolvers<void>()
+    let attempts = 0
+    let left: Promise<unknown> = Promise.resolve()
+    await inAcme(() =>
+      tenancy.transaction(
+        async (client) => {
+          attempts += 1
+          await client.query('select 1')
+          if (attempts === 1) {
+            left = again.promise.then(() =>
+              Promise.allSettled([
+                client.query(INSERT, ['by its client']),
+                tenancy.pool.query(INSERT, ['left']),
+              ]),
+            )
+            throw await serializationFailure()
+          }
+          again.resolve()
+          await left
+          expect(await committed()).toEqual(['left'])
+        },
+        { retry: 1 },
+      ),
+    )
+    expect(attempts).toBe(2)
+    expect(await committed()).toEqual(['left'])
+  })
+
   test('a hundred transactions with helpers, of two tenants at once, stay apart', async () => {
     const owners = await Promise.all(
       Array.from({ length: 100 }, (_, turn) => {

@@ -28,26 +28,32 @@ const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 1_000
 const MOST_RETRIES = 100
 
-/** Runs `fn` between BEGIN and COMMIT, and gives the client back in any case. @throws what `fn` or COMMIT throws */
+/** What each attempt begins with. */
+export interface Attempts {
+  /** What `fn` calls is part of the transaction that it begins. */
+  around<T>(fn: () => T): T
+  connect(): Promise<GatewayClient>
+}
+
+/**
+ * Runs `fn` between BEGIN and COMMIT. What an attempt left running is no part of the next one: each has a scope and a
+ * client of its own. @throws what `fn` or COMMIT throws
+ */
 export async function transact<T>(
-  client: GatewayClient,
+  attempts: Attempts,
   fn: (client: GatewayClient) => Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
-  try {
-    const begin = beginText(options)
-    const retries = readRetries(options)
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await once(client, begin, fn)
-      } catch (error) {
-        if (attempt >= retries || !mayRunAgain(error)) throw error
-        // With jitter, or those who met once would meet again.
-        await sleep(Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS))
-      }
+  const begin = beginText(options)
+  const retries = readRetries(options)
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await attempts.around(async () => once(await attempts.connect(), begin, fn))
+    } catch (error) {
+      if (attempt >= retries || !mayRunAgain(error)) throw error
+      // With jitter, or those who met once would meet again.
+      await sleep(Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS))
     }
-  } finally {
-    client.release()
   }
 }
 
@@ -65,6 +71,8 @@ async function once<T>(
     // Without it the release would roll back too, but later than the caller hears of the error.
     await client.query('rollback').catch(() => undefined)
     throw error
+  } finally {
+    client.release()
   }
 }
 
