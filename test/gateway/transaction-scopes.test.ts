@@ -196,6 +196,74 @@ describe('join', () => {
     expect(seen.toSorted()).toEqual(['beside', 'nested'])
   })
 
+  test('the transaction’s own client waits for a nested one too', async () => {
+    await inAcme(() =>
+      tenancy.transaction(async (client) => {
+        const inside = Promise.withResolvers<void>()
+        const written = Promise.withResolvers<void>()
+        const nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['nested'])
+          inside.resolve()
+          // By the outer one's client, from inside: it must not wait for itself.
+          await client.query(INSERT, ['nested too'])
+          await Promise.race([written.promise, sleep(200)])
+          throw new Error('undo')
+        })
+        await inside.promise
+        const beside = client.query(INSERT, ['beside']).then(() => written.resolve())
+        await expect(nested).rejects.toThrow('undo')
+        await beside
+      }),
+    )
+    expect(await committed()).toEqual(['beside'])
+  })
+
+  test('COMMIT waits for a nested transaction that nobody awaits: half of it is never committed', async () => {
+    let nested: Promise<void> = Promise.resolve()
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        const begun = Promise.withResolvers<void>()
+        nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['debit'])
+          begun.resolve()
+          await sleep(100)
+          await own.query(INSERT, ['credit'])
+        })
+        await begun.promise
+      }),
+    )
+    await nested
+    expect(await committed()).toEqual(['debit', 'credit'])
+  })
+
+  test('COMMIT beside a client that was left open in a savepoint is refused, and all undone', async () => {
+    const failing = inAcme(() =>
+      tenancy.transaction(async () => {
+        const forgotten = await tenancy.pool.connect()
+        await forgotten.query('begin')
+        await forgotten.query(INSERT, ['half'])
+      }),
+    )
+    await expect(failing).rejects.toMatchObject({ code: 'TNY233' })
+    expect(await committed()).toEqual([])
+  })
+
+  test('one transaction is told by one object, a nested one by another', async () => {
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        const outer = tenancy.findTransaction()
+        expect(outer).toBeDefined()
+        expect(tenancy.findTransaction()).toBe(outer)
+        await tenancy.transaction(async () => {
+          await tenancy.pool.query('select 1')
+          expect(tenancy.findTransaction()).not.toBe(outer)
+        })
+        expect(tenancy.findTransaction()).toBe(outer)
+      }),
+    )
+    expect(tenancy.findTransaction()).toBeUndefined()
+  })
+
   test('a mode of its own is refused inside, and works outside of the transaction', async () => {
     await undone(async () => {
       for (const options of [{ isolation: 'serializable' }, { readOnly: true }] as const) {

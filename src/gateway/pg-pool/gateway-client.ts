@@ -32,6 +32,9 @@ export interface ClientSettings {
 
 /** What ends a transaction must pass, wherever it is called from. */
 const ROLLBACK = /^\s*(rollback|abort)\b/i
+/** ROLLBACK of all: what is nested ends with it. */
+const ROLLBACK_ALL = /^\s*(rollback|abort)(\s+(work|transaction))?\s*;?\s*$/i
+const COMMIT = /^\s*(commit|end)\b/i
 
 /**
  * A `pg.PoolClient`. Statements outside a transaction are flights of their own, on whatever connection is free; from
@@ -106,10 +109,16 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     const signal = this.#settings.contextSignal?.()
     const submission = new Submission(query)
     this.#submissions.add(submission)
-    const turn = this.#queue.then(() =>
-      this.#transaction.carry(submission, (notice) => void this.emit('notice', notice), signal),
-    )
-    this.#queue = turn.then(() => this.#submissions.delete(submission))
+    const carry = (transaction: Transacting): Promise<void> =>
+      transaction.carry(submission, (notice) => void this.emit('notice', notice), signal)
+    const done = (): void => void this.#submissions.delete(submission)
+    if (this.#nesting?.isOpen === true) {
+      return this.#besideNested(carry)
+        .catch((error: unknown) => submission.fail(error))
+        .finally(done)
+    }
+    const turn = this.#queue.then(() => carry(this.#transaction))
+    this.#queue = turn.then(done)
     return turn
   }
 
@@ -188,6 +197,17 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     return turn
   }
 
+  /**
+   * A turn when the nested transaction has ended, with which it would else be undone; at once where that asks for it.
+   * @param closes whether it is COMMIT, which would commit half of what is nested.
+   */
+  async #besideNested<T>(fn: (transaction: Transacting) => Promise<T>, closes = false): Promise<T> {
+    const { scopes } = this.#settings
+    if (scopes === undefined) return this.follow(fn, 0)
+    while (closes && this.nesting.isOpen) await this.nesting.closed(scopes)
+    return this.nesting.beside(scopes, () => this.follow(fn, scopes.waitMs))
+  }
+
   escapeIdentifier(name: string): string {
     return pg.escapeIdentifier(name)
   }
@@ -242,7 +262,11 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
       types: statement.types ?? this.#types,
       onNotice: (notice: unknown) => void this.emit('notice', notice),
     }
-    const turn = this.#queue.then(() => this.#transaction.run(heard, signal))
+    const run = (transaction: Transacting): Promise<pg.QueryResult> => transaction.run(heard, signal)
+    if (this.#nesting?.isOpen === true && !ROLLBACK_ALL.test(statement.text)) {
+      return this.#besideNested(run, COMMIT.test(statement.text))
+    }
+    const turn = this.#queue.then(() => run(this.#transaction))
     this.#queue = turn.catch(() => undefined)
     return turn
   }
