@@ -400,6 +400,56 @@ describe('join', () => {
     expect(await committed()).toEqual(['left'])
   })
 
+  test('a client that is kept: what one of its transactions left running is not part of the next', async () => {
+    await inAcme(async () => {
+      const client = await tenancy.pool.connect()
+      const again = Promise.withResolvers<void>()
+      let left: Promise<unknown> = Promise.resolve()
+      await tenancy.transactionScope(async () => {
+        await client.query('begin')
+        const inner = await tenancy.pool.connect()
+        left = again.promise.then(async () => {
+          await expect(inner.query(INSERT, ['by its client'])).rejects.toMatchObject({ code: 'TNY231' })
+          await tenancy.pool.query(INSERT, ['left'])
+        })
+        await client.query('commit')
+      })
+      await client.query('begin')
+      again.resolve()
+      await left
+      await client.query('rollback')
+      client.release()
+    })
+    expect(await committed()).toEqual(['left'])
+  })
+
+  test('a nested transaction that outlives the outer one is not part of its client’s next', async () => {
+    await inAcme(async () => {
+      const client = await tenancy.pool.connect()
+      const again = Promise.withResolvers<void>()
+      let nested: Promise<unknown> = Promise.resolve()
+      await tenancy.transactionScope(async () => {
+        await client.query('begin')
+        const begun = Promise.withResolvers<void>()
+        nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['half'])
+          begun.resolve()
+          await again.promise
+          await own.query(INSERT, ['other half'])
+        })
+        await begun.promise
+        await client.query('rollback')
+      })
+      await client.query('begin')
+      await client.query(INSERT, ['next'])
+      again.resolve()
+      await expect(nested).rejects.toMatchObject({ code: 'TNY231' })
+      await client.query('commit')
+      client.release()
+    })
+    expect(await committed()).toEqual(['next'])
+  })
+
   test('a hundred transactions with helpers, of two tenants at once, stay apart', async () => {
     const owners = await Promise.all(
       Array.from({ length: 100 }, (_, turn) => {

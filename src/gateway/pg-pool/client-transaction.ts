@@ -88,8 +88,10 @@ export class ClientTransaction implements Transacting {
     if (transaction.state === 'lost' && handling !== 'rollback') throw transaction.error
     switch (handling) {
       case 'begin':
-        if (transaction.state === 'none') this.#transaction = { state: 'begun', before: [statement.text] }
-        this.#on.begin()
+        if (transaction.state === 'none') {
+          this.#transaction = { state: 'begun', before: [statement.text] }
+          this.#on.begin()
+        }
         return localResult('BEGIN')
       case 'set-transaction':
         if (transaction.state === 'begun') transaction.before.push(statement.text)

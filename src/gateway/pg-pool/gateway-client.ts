@@ -49,7 +49,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   #queue: Promise<unknown> = Promise.resolve()
   readonly #submissions = new Set<Submission>()
   #types: pg.TypeOverrides | undefined
-  #nesting: Nesting | undefined
+  #nesting = new Nesting()
   #sql: SqlTag | undefined
 
   // A client is no one connection: what pg.PoolClient says of its own is empty here.
@@ -63,12 +63,16 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     this.#principal = principal
     this.#settings = settings
     const { outer, scopes } = settings
+    const begin = (): boolean => {
+      this.#nesting = new Nesting()
+      return scopes?.began(this) === true
+    }
     if (outer !== undefined && scopes !== undefined) {
-      this.#transaction = new JoinedTransaction(gateway, principal, { outer, scopes }, this)
+      this.#transaction = new JoinedTransaction(gateway, principal, { outer, scopes }, { client: this, begin })
       return
     }
     this.#transaction = new ClientTransaction(gateway, principal, {
-      begin: () => scopes?.began(this),
+      begin,
       lost: (error) => {
         // With node-postgres nobody listening would end the process; here the statement's own error says it.
         if (this.listenerCount('error') > 0) this.emit('error', error)
@@ -112,7 +116,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     const carry = (transaction: Transacting): Promise<void> =>
       transaction.carry(submission, (notice) => void this.emit('notice', notice), signal)
     const done = (): void => void this.#submissions.delete(submission)
-    if (this.#nesting?.isOpen === true) {
+    if (this.#hasNested) {
       return this.#besideNested(carry)
         .catch((error: unknown) => submission.fail(error))
         .finally(done)
@@ -169,9 +173,8 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     return this.#transaction.depth
   }
 
-  /** Of the clients that have joined its transaction. */
+  /** Of the clients that have joined its transaction; another one for each transaction. */
   get nesting(): Nesting {
-    this.#nesting ??= new Nesting()
     return this.#nesting
   }
 
@@ -179,12 +182,17 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
    * A turn in its transaction, for a client that has joined it.
    * @throws TNY231 where the transaction has ended, TNY233 where the turn does not come in time.
    */
-  async follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number): Promise<T> {
+  async follow<T>(
+    fn: (transaction: Transacting) => Promise<T>,
+    waitMs: number,
+    transaction: Nesting,
+  ): Promise<T> {
     let wanted = true
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     const turn = this.#queue.then(async () => {
       begin()
-      if (!wanted || !this.isInTransaction) throw new TenantryError('TNY231')
+      const isOpen = this.isInTransaction && this.#nesting === transaction
+      if (!wanted || !isOpen) throw new TenantryError('TNY231')
       return fn(this.#transaction)
     })
     this.#queue = turn.catch(() => undefined)
@@ -203,9 +211,14 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
    */
   async #besideNested<T>(fn: (transaction: Transacting) => Promise<T>, closes = false): Promise<T> {
     const { scopes } = this.#settings
-    if (scopes === undefined) return this.follow(fn, 0)
-    while (closes && this.nesting.isOpen) await this.nesting.closed(scopes)
-    return this.nesting.beside(scopes, () => this.follow(fn, scopes.waitMs))
+    const nesting = this.#nesting
+    if (scopes === undefined) return this.follow(fn, 0, nesting)
+    while (closes && nesting.isOpen) await nesting.closed(scopes)
+    return nesting.beside(scopes, () => this.follow(fn, scopes.waitMs, nesting))
+  }
+
+  get #hasNested(): boolean {
+    return this.#nesting.isOpen && this.isInTransaction
   }
 
   escapeIdentifier(name: string): string {
@@ -263,7 +276,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
       onNotice: (notice: unknown) => void this.emit('notice', notice),
     }
     const run = (transaction: Transacting): Promise<pg.QueryResult> => transaction.run(heard, signal)
-    if (this.#nesting?.isOpen === true && !ROLLBACK_ALL.test(statement.text)) {
+    if (this.#hasNested && !ROLLBACK_ALL.test(statement.text)) {
       return this.#besideNested(run, COMMIT.test(statement.text))
     }
     const turn = this.#queue.then(() => run(this.#transaction))
