@@ -1,7 +1,9 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Cursor from 'pg-cursor'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { TransactionScopes } from '../../src/gateway/pg-pool/transaction-scopes.ts'
 import type { GatewayPool, Tenancy } from '../../src/index.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 
@@ -520,6 +522,33 @@ test('separate: a helper runs beside the transaction, and does not see it', asyn
       expect(await notes(apart.pool)).toEqual([])
     }),
   )
+})
+
+test('work that begins its next turn inside of its last transaction does not hold all that went before', () => {
+  const scopes = new TransactionScopes('join', 100)
+  let asked = 0
+  let inside = AsyncLocalStorage.snapshot()
+  for (let turn = 0; turn < 100; turn += 1) {
+    let isOpen = true
+    const client = {
+      nesting: {},
+      get isInTransaction() {
+        asked += 1
+        return isOpen
+      },
+    }
+    inside(() =>
+      scopes.around(() => {
+        scopes.began(client)
+        expect(scopes.open()).toEqual([client])
+        inside = AsyncLocalStorage.snapshot()
+      }),
+    )
+    isOpen = false
+  }
+  asked = 0
+  expect(inside(() => scopes.open())).toBeUndefined()
+  expect(asked).toBe(1)
 })
 
 test('an unknown policy is refused at once', () => {

@@ -38,7 +38,10 @@ export class TransactionScopes<Client extends Beginner> {
   /** Runs `fn`. The first client that begins a transaction in it is from then on that of everything `fn` calls. */
   around<T>(fn: () => T): T {
     if (this.policy === 'separate') return fn()
-    return this.#storage.run({ outer: this.#storage.getStore(), client: undefined, transaction: undefined }, fn)
+    let outer = this.#storage.getStore()
+    // Work that plans its next turn inside of a transaction would else hold all that went before, for ever.
+    while (outer?.client !== undefined && !isOpen(outer)) outer = outer.outer
+    return this.#storage.run({ outer, client: undefined, transaction: undefined }, fn)
   }
 
   /** Runs `fn` outside of every transaction. */
@@ -66,8 +69,7 @@ export class TransactionScopes<Client extends Beginner> {
   open(): readonly Client[] | undefined {
     let clients: Client[] | undefined
     for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
-      const { client, transaction } = scope
-      if (client?.isInTransaction === true && client.nesting === transaction) (clients ??= []).push(client)
+      if (scope.client !== undefined && isOpen(scope)) (clients ??= []).push(scope.client)
     }
     return clients
   }
@@ -79,4 +81,8 @@ export class TransactionScopes<Client extends Beginner> {
     }
     return false
   }
+}
+
+function isOpen({ client, transaction }: Scope<Beginner>): boolean {
+  return client?.isInTransaction === true && client.nesting === transaction
 }
