@@ -68,7 +68,12 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
       return scopes?.began(this) === true
     }
     if (outer !== undefined && scopes !== undefined) {
-      this.#transaction = new JoinedTransaction(gateway, principal, { outer, scopes }, { client: this, begin })
+      this.#transaction = new JoinedTransaction(
+        gateway,
+        principal,
+        { outer, scopes },
+        { client: this, begin },
+      )
       return
     }
     this.#transaction = new ClientTransaction(gateway, principal, {

@@ -20,11 +20,7 @@ export interface OuterClient extends Beginner {
   readonly depth: number
   readonly nesting: Nesting
   getTransactionStatus(): TransactionStatus
-  follow<T>(
-    fn: (transaction: Transacting) => Promise<T>,
-    waitMs: number,
-    transaction: Nesting,
-  ): Promise<T>
+  follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number, transaction: Nesting): Promise<T>
 }
 
 /** What has joined. */
