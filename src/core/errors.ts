@@ -407,6 +407,11 @@ export const ERRORS = {
     message: 'Exactly one row was expected, and {found} came.',
     hint: 'Use first() where there may be none; make the condition unique where there were several.',
   },
+  TNY237: {
+    status: 500,
+    message: 'The transaction was rolled back at its COMMIT: a statement in it had failed.',
+    hint: 'Let its error through; or put what may fail into a transaction of its own, which is a savepoint there.',
+  },
   TNY240: {
     status: 500,
     message: '{orm} cannot serve many tenants with the option `{option}`.',

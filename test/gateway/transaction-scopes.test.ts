@@ -250,6 +250,22 @@ describe('join', () => {
     expect(await committed()).toEqual([])
   })
 
+  test('P4: a transaction that PostgreSQL rolls back at COMMIT is not told as done, a nested one neither', async () => {
+    const swallow = async (): Promise<string> => {
+      await tenancy.pool.query(INSERT, ['lost'])
+      await tenancy.pool.query('select 1 / 0').catch(() => undefined)
+      return 'done'
+    }
+    await expect(inAcme(() => tenancy.transaction(swallow))).rejects.toMatchObject({ code: 'TNY237' })
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        await expect(tenancy.transaction(swallow)).rejects.toMatchObject({ code: 'TNY237' })
+        await tenancy.pool.query(INSERT, ['kept'])
+      }),
+    )
+    expect(await committed()).toEqual(['kept'])
+  })
+
   test('one transaction is told by one object, a nested one by another', async () => {
     await inAcme(() =>
       tenancy.transaction(async () => {

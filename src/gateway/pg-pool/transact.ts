@@ -1,6 +1,7 @@
 /** A function inside a transaction: BEGIN, COMMIT, ROLLBACK where it throws, and once more where PostgreSQL asks for it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { TenantryError } from '../../core/errors.ts'
 import type { GatewayClient } from './gateway-client.ts'
 
 /** As PostgreSQL names them, in lower case with spaces. */
@@ -37,7 +38,7 @@ export interface Attempts {
 
 /**
  * Runs `fn` between BEGIN and COMMIT. What an attempt left running is no part of the next one: each has a scope and a
- * client of its own. @throws what `fn` or COMMIT throws
+ * client of its own. @throws what `fn` or COMMIT throws, TNY237 where an error of a statement was caught and COMMIT undid all
  */
 export async function transact<T>(
   attempts: Attempts,
@@ -65,7 +66,9 @@ async function once<T>(
   try {
     await client.query(begin)
     const result = await fn(client)
-    await client.query('commit')
+    const { command } = await client.query('commit')
+    // Of a transaction that has failed, PostgreSQL answers COMMIT with ROLLBACK, and no error.
+    if (command === 'ROLLBACK') throw new TenantryError('TNY237')
     return result
   } catch (error) {
     // Without it the release would roll back too, but later than the caller hears of the error.
