@@ -145,7 +145,7 @@ export class ClientTransaction implements Transacting {
       if (connection.broken && !commits) this.#lose(error)
       throw error
     } finally {
-      this.#settle(connection)
+      this.#settle(connection, commits)
     }
   }
 
@@ -225,9 +225,14 @@ export class ClientTransaction implements Transacting {
   }
 
   /** After each answer the server's own word decides whether the transaction goes on. */
-  #settle(connection: Link): void {
-    if (!connection.broken && connection.status !== 'I') return
-    if (this.#transaction.state === 'open') this.#transaction = NONE
+  #settle(connection: Link, commits = false): void {
+    const isOpen = connection.status !== 'I'
+    if (!connection.broken && isOpen) return
+    if (this.#transaction.state === 'open') {
+      // A connection may be given up though its statement was answered: a cancel is under way that nobody confirms.
+      if (isOpen && !commits) this.#lose(new TenantryError('TNY212'))
+      else this.#transaction = NONE
+    }
     this.#gateway.pool.release(connection)
   }
 
