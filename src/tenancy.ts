@@ -195,6 +195,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
       return tenant && principals.beforeSharedTables(tenant)
     },
     signal,
+    contextTenant,
     central: CENTRAL,
   })
 
@@ -237,10 +238,14 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     findTenant: () => context.find(),
     cacheKey: (...parts) => cacheKey(context.require().id, parts),
     async transaction(fn, transactionOptions) {
-      return scopes.around(async () => transact(await tenantPool.connect(), fn, transactionOptions))
+      const attempts = {
+        around: <R>(attempt: () => R) => scopes.around(attempt),
+        connect: () => tenantPool.connect(),
+      }
+      return transact(attempts, fn, transactionOptions)
     },
     transactionScope: (fn) => scopes.around(fn),
-    findTransaction: () => scopes.open(),
+    findTransaction: () => scopes.open()?.[0],
     outsideTransaction: (fn) => scopes.outside(async () => await fn()),
     async session(fn) {
       if (options.pooler !== undefined) {

@@ -394,7 +394,7 @@ export const ERRORS = {
   },
   TNY234: {
     status: 500,
-    message: 'A client of tenant {tenant} was used in the context of another tenant.',
+    message: 'A client or statement of tenant {tenant} was used in the context of another tenant.',
     hint: 'Take a client inside run(), or name the tenant that is meant: poolFor(tenant), dbForTenant(tenant).',
   },
   TNY235: {
@@ -406,6 +406,11 @@ export const ERRORS = {
     status: 500,
     message: 'Exactly one row was expected, and {found} came.',
     hint: 'Use first() where there may be none; make the condition unique where there were several.',
+  },
+  TNY237: {
+    status: 500,
+    message: 'The transaction was rolled back at its COMMIT: a statement in it had failed.',
+    hint: 'Let its error through; or put what may fail into a transaction of its own, which is a savepoint there.',
   },
   TNY240: {
     status: 500,

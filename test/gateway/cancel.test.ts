@@ -304,6 +304,23 @@ test('P5: nor does a connection whose cancel is never answered; it is given up, 
   await expectSane(line)
 })
 
+test('P3: a transaction whose connection is given up so is lost, and nothing of it runs on its own', async () => {
+  const { tenancy, proxy } = await openLine()
+  const own = tenancy.poolFor('acme')
+  const insert = "insert into orders (owner, note) values ('acme', 'given up')"
+  const client = await own.connect()
+  await client.query('begin')
+  await client.query(insert)
+  proxy.onCancel = 'silent'
+  const answered = client.query({ text: 'select pg_sleep(0.5)', signal: AbortSignal.timeout(50) })
+  await answered
+  await expect(client.query(insert)).rejects.toMatchObject({ code: 'TNY212' })
+  await expect(client.query('commit')).rejects.toMatchObject({ code: 'TNY212' })
+  client.release()
+  const { rows } = await world.open().poolFor('acme').query("select 1 from orders where note = 'given up'")
+  expect(rows).toEqual([])
+})
+
 test('P5: nor does one whose cancel arrives long after everybody has given up on it', async () => {
   const line = await openLine({ max: 1 })
   line.proxy.onCancel = () => 3_000

@@ -49,6 +49,27 @@ test('first, one, execute; a statement runs once, and not at all where it is a p
   })
 })
 
+test('A4: a statement that ran for one tenant is refused in the context of another, which would get its rows', async () => {
+  const kept = tenancy.sql<Pick<Order, 'owner'>>`select distinct owner from orders`
+  expect(await inAcme(() => kept)).toEqual([{ owner: 'acme' }])
+  await expect(tenancy.run('globex', () => kept)).rejects.toMatchObject({ code: 'TNY234' })
+  // In its own, and in none, as every promise.
+  expect(await inAcme(() => kept)).toEqual([{ owner: 'acme' }])
+  expect(await kept).toEqual([{ owner: 'acme' }])
+  // Named, it is not asked.
+  const named = tenancy.poolFor('acme').sql<Pick<Order, 'owner'>>`select distinct owner from orders`
+  expect(await tenancy.run('globex', () => named)).toEqual([{ owner: 'acme' }])
+  // The tables that all share have policies by the tenant, too.
+  const shared = tenancy.shared.sql`select current_setting('app.current_tenant') as id`
+  await inAcme(() => shared)
+  await expect(tenancy.run('globex', () => shared)).rejects.toMatchObject({ code: 'TNY234' })
+  const client = await inAcme(() => tenancy.shared.connect())
+  await expect(tenancy.run('globex', () => client.query('select 1'))).rejects.toMatchObject({
+    code: 'TNY234',
+  })
+  client.release()
+})
+
 test('in a transaction: joined from the context, by the client, and as a query of any client', async () => {
   const add = sql`insert into orders (owner, note) values ('acme', ${'in'})`
   const failing = inAcme(() =>

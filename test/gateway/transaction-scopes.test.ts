@@ -1,7 +1,9 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Cursor from 'pg-cursor'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { TransactionScopes } from '../../src/gateway/pg-pool/transaction-scopes.ts'
 import type { GatewayPool, Tenancy } from '../../src/index.ts'
 import { createTenantWorld, type TenantWorld } from '../support/tenants.ts'
 
@@ -196,6 +198,90 @@ describe('join', () => {
     expect(seen.toSorted()).toEqual(['beside', 'nested'])
   })
 
+  test('the transaction’s own client waits for a nested one too', async () => {
+    await inAcme(() =>
+      tenancy.transaction(async (client) => {
+        const inside = Promise.withResolvers<void>()
+        const written = Promise.withResolvers<void>()
+        const nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['nested'])
+          inside.resolve()
+          // By the outer one's client, from inside: it must not wait for itself.
+          await client.query(INSERT, ['nested too'])
+          await Promise.race([written.promise, sleep(200)])
+          throw new Error('undo')
+        })
+        await inside.promise
+        const beside = client.query(INSERT, ['beside']).then(() => written.resolve())
+        await expect(nested).rejects.toThrow('undo')
+        await beside
+      }),
+    )
+    expect(await committed()).toEqual(['beside'])
+  })
+
+  test('COMMIT waits for a nested transaction that nobody awaits: half of it is never committed', async () => {
+    let nested: Promise<void> = Promise.resolve()
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        const begun = Promise.withResolvers<void>()
+        nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['debit'])
+          begun.resolve()
+          await sleep(100)
+          await own.query(INSERT, ['credit'])
+        })
+        await begun.promise
+      }),
+    )
+    await nested
+    expect(await committed()).toEqual(['debit', 'credit'])
+  })
+
+  test('COMMIT beside a client that was left open in a savepoint is refused, and all undone', async () => {
+    const failing = inAcme(() =>
+      tenancy.transaction(async () => {
+        const forgotten = await tenancy.pool.connect()
+        await forgotten.query('begin')
+        await forgotten.query(INSERT, ['half'])
+      }),
+    )
+    await expect(failing).rejects.toMatchObject({ code: 'TNY233' })
+    expect(await committed()).toEqual([])
+  })
+
+  test('P4: a transaction that PostgreSQL rolls back at COMMIT is not told as done, a nested one neither', async () => {
+    const swallow = async (): Promise<string> => {
+      await tenancy.pool.query(INSERT, ['lost'])
+      await tenancy.pool.query('select 1 / 0').catch(() => undefined)
+      return 'done'
+    }
+    await expect(inAcme(() => tenancy.transaction(swallow))).rejects.toMatchObject({ code: 'TNY237' })
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        await expect(tenancy.transaction(swallow)).rejects.toMatchObject({ code: 'TNY237' })
+        await tenancy.pool.query(INSERT, ['kept'])
+      }),
+    )
+    expect(await committed()).toEqual(['kept'])
+  })
+
+  test('one transaction is told by one object, a nested one by another', async () => {
+    await inAcme(() =>
+      tenancy.transaction(async () => {
+        const outer = tenancy.findTransaction()
+        expect(outer).toBeDefined()
+        expect(tenancy.findTransaction()).toBe(outer)
+        await tenancy.transaction(async () => {
+          await tenancy.pool.query('select 1')
+          expect(tenancy.findTransaction()).not.toBe(outer)
+        })
+        expect(tenancy.findTransaction()).toBe(outer)
+      }),
+    )
+    expect(tenancy.findTransaction()).toBeUndefined()
+  })
+
   test('a mode of its own is refused inside, and works outside of the transaction', async () => {
     await undone(async () => {
       for (const options of [{ isolation: 'serializable' }, { readOnly: true }] as const) {
@@ -303,6 +389,85 @@ describe('join', () => {
     expect(await committed()).toEqual(['attempt 2'])
   })
 
+  test('what an attempt left running is not part of the next one', async () => {
+    const again = Promise.withResolvers<void>()
+    let attempts = 0
+    let left: Promise<unknown> = Promise.resolve()
+    await inAcme(() =>
+      tenancy.transaction(
+        async (client) => {
+          attempts += 1
+          await client.query('select 1')
+          if (attempts === 1) {
+            left = again.promise.then(() =>
+              Promise.allSettled([
+                client.query(INSERT, ['by its client']),
+                tenancy.pool.query(INSERT, ['left']),
+              ]),
+            )
+            throw await serializationFailure()
+          }
+          again.resolve()
+          await left
+          expect(await committed()).toEqual(['left'])
+        },
+        { retry: 1 },
+      ),
+    )
+    expect(attempts).toBe(2)
+    expect(await committed()).toEqual(['left'])
+  })
+
+  test('a client that is kept: what one of its transactions left running is not part of the next', async () => {
+    await inAcme(async () => {
+      const client = await tenancy.pool.connect()
+      const again = Promise.withResolvers<void>()
+      let left: Promise<unknown> = Promise.resolve()
+      await tenancy.transactionScope(async () => {
+        await client.query('begin')
+        const inner = await tenancy.pool.connect()
+        left = again.promise.then(async () => {
+          await expect(inner.query(INSERT, ['by its client'])).rejects.toMatchObject({ code: 'TNY231' })
+          await tenancy.pool.query(INSERT, ['left'])
+        })
+        await client.query('commit')
+      })
+      await client.query('begin')
+      again.resolve()
+      await left
+      await client.query('rollback')
+      client.release()
+    })
+    expect(await committed()).toEqual(['left'])
+  })
+
+  test('a nested transaction that outlives the outer one is not part of its client’s next', async () => {
+    await inAcme(async () => {
+      const client = await tenancy.pool.connect()
+      const again = Promise.withResolvers<void>()
+      let nested: Promise<unknown> = Promise.resolve()
+      await tenancy.transactionScope(async () => {
+        await client.query('begin')
+        const begun = Promise.withResolvers<void>()
+        nested = tenancy.transaction(async (own) => {
+          await own.query(INSERT, ['half'])
+          begun.resolve()
+          await again.promise
+          await own.query(INSERT, ['other half'])
+        })
+        await begun.promise
+        await client.query('rollback')
+      })
+      await client.query('begin')
+      await client.query(INSERT, ['next'])
+      again.resolve()
+      await expect(nested).rejects.toMatchObject({ code: 'TNY231' })
+      await client.query('commit')
+      client.release()
+    })
+    expect(await committed()).toEqual(['next'])
+  })
+
   test('a hundred transactions with helpers, of two tenants at once, stay apart', async () => {
     const owners = await Promise.all(
       Array.from({ length: 100 }, (_, turn) => {
@@ -373,6 +538,33 @@ test('separate: a helper runs beside the transaction, and does not see it', asyn
       expect(await notes(apart.pool)).toEqual([])
     }),
   )
+})
+
+test('work that begins its next turn inside of its last transaction does not hold all that went before', () => {
+  const scopes = new TransactionScopes('join', 100)
+  let asked = 0
+  let inside = AsyncLocalStorage.snapshot()
+  for (let turn = 0; turn < 100; turn += 1) {
+    let isOpen = true
+    const client = {
+      nesting: {},
+      get isInTransaction() {
+        asked += 1
+        return isOpen
+      },
+    }
+    inside(() =>
+      scopes.around(() => {
+        scopes.began(client)
+        expect(scopes.open()).toEqual([client])
+        inside = AsyncLocalStorage.snapshot()
+      }),
+    )
+    isOpen = false
+  }
+  asked = 0
+  expect(inside(() => scopes.open())).toBeUndefined()
+  expect(asked).toBe(1)
 })
 
 test('an unknown policy is refused at once', () => {

@@ -11,6 +11,7 @@ import { Deadline } from './deadline.ts'
 import type { Exchange } from './exchange.ts'
 import { withSettings } from '../pool/other-config.ts'
 import { Flight, type FlightLoad, type StatementConfig } from './flight.ts'
+import { LeftSettings } from './left-settings.ts'
 import { ResidentContext, residentSettings } from './resident-context.ts'
 import { abortReason, isCancelled, StatementCancel } from './statement-cancel.ts'
 import { StatementNames } from './statement-names.ts'
@@ -21,6 +22,10 @@ export type TransactionStatus = 'I' | 'T' | 'E'
 /** node-postgres' protocol layer, as far as the gateway listens to it. */
 interface Protocol {
   on(event: 'parseComplete', listener: () => void): void
+  on(
+    event: 'parameterStatus',
+    listener: (report: { parameterName: string; parameterValue: string }) => void,
+  ): void
   prependListener(event: 'readyForQuery', listener: (message: { status: TransactionStatus }) => void): void
   stream: { destroy(): void }
 }
@@ -56,6 +61,7 @@ export class Connection {
   readonly #settings: ConnectionSettings
   readonly #context: ContextStatement
   readonly #resident: ResidentContext | undefined
+  readonly #left: LeftSettings
   readonly #names: StatementNames
   readonly #touched = new Set<string>()
   /** A server or network that says nothing any more would hold the caller, and this connection, for ever. */
@@ -76,12 +82,13 @@ export class Connection {
   private constructor(
     client: pg.Client,
     settings: ConnectionSettings,
-    resident: ResidentContext | undefined,
+    { resident, left }: { readonly resident: ResidentContext | undefined; readonly left: LeftSettings },
     onEnd: () => void,
   ) {
     this.#client = client
     this.#settings = settings
     this.#resident = resident
+    this.#left = left
     this.#context = { named: settings.named || settings.carried === true, ready: false, resident }
     this.#names = new StatementNames(settings.repeated)
     const { connection: protocol } = client as unknown as Backend
@@ -112,7 +119,9 @@ export class Connection {
     const client = new pg.Client(residing ?? config)
     // A client emits 'error' without a listener only once, and that would end the process.
     client.on('error', () => undefined)
-    const { stream } = (client as unknown as Backend).connection
+    const { connection: protocol } = client as unknown as Backend
+    const { stream } = protocol
+    const left = new LeftSettings(protocol)
     const silent = setTimeout(() => stream.destroy(), config.connectionTimeoutMillis ?? 10_000)
     try {
       await client.connect()
@@ -120,7 +129,7 @@ export class Connection {
       const named = settings.named && !isPooled(client, await findBackend(client))
       const carried = settings.carried === true && (await carriesNames(client))
       const resident = tenant && named ? await ResidentContext.settle(client, tenant) : undefined
-      return new Connection(client, { ...settings, named, carried }, resident, onEnd)
+      return new Connection(client, { ...settings, named, carried }, { resident, left }, onEnd)
     } catch (error) {
       stream.destroy()
       // A pooler that nobody told us of may not take settings.
@@ -146,6 +155,12 @@ export class Connection {
   /** Whether the same backend answers each time: not so behind a pooler in transaction mode. */
   get ownsBackend(): boolean {
     return this.#settings.named
+  }
+
+  /** Whether its session has settings that a function left, which would go on to the next tenant. */
+  get isAltered(): boolean {
+    // A context that stays is gone back to with all else.
+    return this.#resident === undefined && this.#left.isAltered
   }
 
   /** A schema changed, a tenant's or (where undefined) one that all use: what was prepared before does not hold. */

@@ -88,8 +88,10 @@ export class ClientTransaction implements Transacting {
     if (transaction.state === 'lost' && handling !== 'rollback') throw transaction.error
     switch (handling) {
       case 'begin':
-        if (transaction.state === 'none') this.#transaction = { state: 'begun', before: [statement.text] }
-        this.#on.begin()
+        if (transaction.state === 'none') {
+          this.#transaction = { state: 'begun', before: [statement.text] }
+          this.#on.begin()
+        }
         return localResult('BEGIN')
       case 'set-transaction':
         if (transaction.state === 'begun') transaction.before.push(statement.text)
@@ -143,7 +145,7 @@ export class ClientTransaction implements Transacting {
       if (connection.broken && !commits) this.#lose(error)
       throw error
     } finally {
-      this.#settle(connection)
+      this.#settle(connection, commits)
     }
   }
 
@@ -223,9 +225,14 @@ export class ClientTransaction implements Transacting {
   }
 
   /** After each answer the server's own word decides whether the transaction goes on. */
-  #settle(connection: Link): void {
-    if (!connection.broken && connection.status !== 'I') return
-    if (this.#transaction.state === 'open') this.#transaction = NONE
+  #settle(connection: Link, commits = false): void {
+    const isOpen = connection.status !== 'I'
+    if (!connection.broken && isOpen) return
+    if (this.#transaction.state === 'open') {
+      // A connection may be given up though its statement was answered: a cancel is under way that nobody confirms.
+      if (isOpen && !commits) this.#lose(new TenantryError('TNY212'))
+      else this.#transaction = NONE
+    }
     this.#gateway.pool.release(connection)
   }
 

@@ -32,6 +32,9 @@ export interface ClientSettings {
 
 /** What ends a transaction must pass, wherever it is called from. */
 const ROLLBACK = /^\s*(rollback|abort)\b/i
+/** ROLLBACK of all: what is nested ends with it. */
+const ROLLBACK_ALL = /^\s*(rollback|abort)(\s+(work|transaction))?\s*;?\s*$/i
+const COMMIT = /^\s*(commit|end)\b/i
 
 /**
  * A `pg.PoolClient`. Statements outside a transaction are flights of their own, on whatever connection is free; from
@@ -46,7 +49,7 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   #queue: Promise<unknown> = Promise.resolve()
   readonly #submissions = new Set<Submission>()
   #types: pg.TypeOverrides | undefined
-  #nesting: Nesting | undefined
+  #nesting = new Nesting()
   #sql: SqlTag | undefined
 
   // A client is no one connection: what pg.PoolClient says of its own is empty here.
@@ -60,12 +63,21 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     this.#principal = principal
     this.#settings = settings
     const { outer, scopes } = settings
+    const begin = (): boolean => {
+      this.#nesting = new Nesting()
+      return scopes?.began(this) === true
+    }
     if (outer !== undefined && scopes !== undefined) {
-      this.#transaction = new JoinedTransaction(gateway, principal, { outer, scopes }, this)
+      this.#transaction = new JoinedTransaction(
+        gateway,
+        principal,
+        { outer, scopes },
+        { client: this, begin },
+      )
       return
     }
     this.#transaction = new ClientTransaction(gateway, principal, {
-      begin: () => scopes?.began(this),
+      begin,
       lost: (error) => {
         // With node-postgres nobody listening would end the process; here the statement's own error says it.
         if (this.listenerCount('error') > 0) this.emit('error', error)
@@ -90,7 +102,10 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
   /** Templates that run through `query`: `await sql`select * from orders where id = ${id}`` gives rows. @throws TNY235 */
   get sql(): SqlTag {
     // Most are made for one statement, and never asked.
-    this.#sql ??= createSqlTag((fragment) => this.query(fragment))
+    this.#sql ??= createSqlTag({
+      run: (fragment) => this.query(fragment),
+      contextTenant: this.#settings.contextTenant,
+    })
     return this.#sql
   }
 
@@ -103,10 +118,16 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     const signal = this.#settings.contextSignal?.()
     const submission = new Submission(query)
     this.#submissions.add(submission)
-    const turn = this.#queue.then(() =>
-      this.#transaction.carry(submission, (notice) => void this.emit('notice', notice), signal),
-    )
-    this.#queue = turn.then(() => this.#submissions.delete(submission))
+    const carry = (transaction: Transacting): Promise<void> =>
+      transaction.carry(submission, (notice) => void this.emit('notice', notice), signal)
+    const done = (): void => void this.#submissions.delete(submission)
+    if (this.#hasNested) {
+      return this.#besideNested(carry)
+        .catch((error: unknown) => submission.fail(error))
+        .finally(done)
+    }
+    const turn = this.#queue.then(() => carry(this.#transaction))
+    this.#queue = turn.then(done)
     return turn
   }
 
@@ -157,9 +178,8 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
     return this.#transaction.depth
   }
 
-  /** Of the clients that have joined its transaction. */
+  /** Of the clients that have joined its transaction; another one for each transaction. */
   get nesting(): Nesting {
-    this.#nesting ??= new Nesting()
     return this.#nesting
   }
 
@@ -167,12 +187,17 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
    * A turn in its transaction, for a client that has joined it.
    * @throws TNY231 where the transaction has ended, TNY233 where the turn does not come in time.
    */
-  async follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number): Promise<T> {
+  async follow<T>(
+    fn: (transaction: Transacting) => Promise<T>,
+    waitMs: number,
+    transaction: Nesting,
+  ): Promise<T> {
     let wanted = true
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     const turn = this.#queue.then(async () => {
       begin()
-      if (!wanted || !this.isInTransaction) throw new TenantryError('TNY231')
+      const isOpen = this.isInTransaction && this.#nesting === transaction
+      if (!wanted || !isOpen) throw new TenantryError('TNY231')
       return fn(this.#transaction)
     })
     this.#queue = turn.catch(() => undefined)
@@ -183,6 +208,22 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
       throw error
     }
     return turn
+  }
+
+  /**
+   * A turn when the nested transaction has ended, with which it would else be undone; at once where that asks for it.
+   * @param closes whether it is COMMIT, which would commit half of what is nested.
+   */
+  async #besideNested<T>(fn: (transaction: Transacting) => Promise<T>, closes = false): Promise<T> {
+    const { scopes } = this.#settings
+    const nesting = this.#nesting
+    if (scopes === undefined) return this.follow(fn, 0, nesting)
+    while (closes && nesting.isOpen) await nesting.closed(scopes)
+    return nesting.beside(scopes, () => this.follow(fn, scopes.waitMs, nesting))
+  }
+
+  get #hasNested(): boolean {
+    return this.#nesting.isOpen && this.isInTransaction
   }
 
   escapeIdentifier(name: string): string {
@@ -239,7 +280,11 @@ export class GatewayClient extends EventEmitter implements pg.PoolClient {
       types: statement.types ?? this.#types,
       onNotice: (notice: unknown) => void this.emit('notice', notice),
     }
-    const turn = this.#queue.then(() => this.#transaction.run(heard, signal))
+    const run = (transaction: Transacting): Promise<pg.QueryResult> => transaction.run(heard, signal)
+    if (this.#hasNested && !ROLLBACK_ALL.test(statement.text)) {
+      return this.#besideNested(run, COMMIT.test(statement.text))
+    }
+    const turn = this.#queue.then(() => run(this.#transaction))
     this.#queue = turn.catch(() => undefined)
     return turn
   }

@@ -101,7 +101,10 @@ export class GatewayPool extends EventEmitter implements pg.Pool {
   /** Templates that run through `query`: `await sql`select * from orders where id = ${id}`` gives rows. @throws TNY235 */
   get sql(): SqlTag {
     // Most are made for one statement, and never asked.
-    this.#sql ??= createSqlTag((fragment) => this.query(fragment))
+    this.#sql ??= createSqlTag({
+      run: (fragment) => this.query(fragment),
+      contextTenant: this.#source.contextTenant,
+    })
     return this.#sql
   }
 

@@ -20,7 +20,14 @@ export interface OuterClient extends Beginner {
   readonly depth: number
   readonly nesting: Nesting
   getTransactionStatus(): TransactionStatus
-  follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number): Promise<T>
+  follow<T>(fn: (transaction: Transacting) => Promise<T>, waitMs: number, transaction: Nesting): Promise<T>
+}
+
+/** What has joined. */
+export interface JoinedClient {
+  readonly client: Beginner
+  /** Called as it begins a transaction of its own. True where that is a function's. */
+  readonly begin: () => boolean
 }
 
 /** What is inside the transaction of `outer`, whose turn each statement waits for. */
@@ -29,23 +36,26 @@ export class JoinedTransaction implements Transacting {
   readonly #principal: Principal
   readonly #outer: OuterClient
   readonly #scopes: TransactionScopes<Beginner>
-  readonly #own: Beginner
+  readonly #own: JoinedClient
+  /** Which transaction of the outer client has been joined. */
+  readonly #nesting: Nesting
   /** Of the savepoint that is this one's transaction; undefined outside of one. */
   #savepoint: string | undefined
   #end: (() => void) | undefined
 
-  /** @param own the client whose transaction this is. */
+  /** @param outer is inside of the transaction that is joined. */
   constructor(
     gateway: Gateway,
     principal: Principal,
     { outer, scopes }: { readonly outer: OuterClient; readonly scopes: TransactionScopes<Beginner> },
-    own: Beginner,
+    own: JoinedClient,
   ) {
     this.#gateway = gateway
     this.#principal = principal
     this.#outer = outer
     this.#scopes = scopes
     this.#own = own
+    this.#nesting = outer.nesting
   }
 
   get status(): TransactionStatus {
@@ -93,7 +103,7 @@ export class JoinedTransaction implements Transacting {
     if (MODES.test(text)) throw ownMode(text)
     if (this.#savepoint !== undefined) return localResult('BEGIN')
     const savepoint = `${SAVEPOINT}${this.depth}`
-    this.#end = await this.#outer.nesting.enter(this.#scopes, this.#own, this.#scopes.began(this.#own))
+    this.#end = await this.#nesting.enter(this.#scopes, this.#own.client, this.#own.begin())
     try {
       await this.#send(`savepoint ${savepoint}`)
     } catch (error) {
@@ -123,12 +133,16 @@ export class JoinedTransaction implements Transacting {
   }
 
   #send(text: string): Promise<pg.QueryResult> {
-    return this.#outer.follow((transaction) => transaction.run({ text }), this.#scopes.waitMs)
+    return this.#follow((transaction) => transaction.run({ text }))
   }
 
   async #turn<T>(fn: (transaction: Transacting) => Promise<T>): Promise<T> {
-    const follow = (): Promise<T> => this.#outer.follow(fn, this.#scopes.waitMs)
-    return this.#savepoint === undefined ? this.#outer.nesting.beside(this.#scopes, follow) : follow()
+    const follow = (): Promise<T> => this.#follow(fn)
+    return this.#savepoint === undefined ? this.#nesting.beside(this.#scopes, follow) : follow()
+  }
+
+  #follow<T>(fn: (transaction: Transacting) => Promise<T>): Promise<T> {
+    return this.#outer.follow(fn, this.#scopes.waitMs, this.#nesting)
   }
 }
 

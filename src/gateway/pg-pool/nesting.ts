@@ -14,6 +14,11 @@ interface Holder {
 export class Nesting {
   #holder: Holder | undefined
 
+  /** Whether a nested transaction is open. */
+  get isOpen(): boolean {
+    return this.#holder !== undefined
+  }
+
   /** Runs `fn` when no nested transaction is open, or at once where the running code is inside of it. @throws TNY233 */
   async beside<T>(scopes: TransactionScopes<Beginner>, fn: () => Promise<T>): Promise<T> {
     for (let holder = this.#holder; holder?.scoped === true; holder = this.#holder) {
@@ -23,15 +28,21 @@ export class Nesting {
     return fn()
   }
 
+  /** Resolves when none is open. @throws TNY233 where the one that is open is nobody's function, or does not end. */
+  async closed(scopes: TransactionScopes<Beginner>): Promise<void> {
+    for (let holder = this.#holder; holder !== undefined; holder = this.#holder) {
+      if (!holder.scoped || scopes.isInside(holder.client)) throw busy(0)
+      await inTime(holder.ended, scopes.waitMs)
+    }
+  }
+
   /**
    * Opens one, when no other is open. The returned function ends it.
    * @throws TNY233 where the other one is nobody's function, or does not end.
    */
   async enter(scopes: TransactionScopes<Beginner>, client: Beginner, scoped: boolean): Promise<() => void> {
-    for (let holder = this.#holder; holder !== undefined; holder = this.#holder) {
-      if (!holder.scoped || scopes.isInside(holder.client)) throw busy(0)
-      await inTime(holder.ended, scopes.waitMs)
-    }
+    // Looked at again, in the same turn of the loop: of two that waited one may have entered.
+    while (this.isOpen) await this.closed(scopes)
     const { promise: ended, resolve } = Promise.withResolvers<void>()
     this.#holder = { client, scoped, ended }
     return () => {

@@ -6,22 +6,40 @@ import { BUILDERS, readTemplate, type SqlBuilders, SqlFragment } from '../../sql
 /** Runs what a template says. */
 type Run = <R extends pg.QueryResultRow>(fragment: SqlFragment) => Promise<pg.QueryResult<R>>
 
+/** Whose rows a statement gives. */
+interface Runner {
+  readonly run: Run
+  /** Of a tag that nobody has named a tenant for: the id of the context's tenant. */
+  readonly contextTenant?: (() => string | undefined) | undefined
+}
+
 /**
  * One statement. It runs once, as somebody awaits it or asks for its rows, and for the tenant of whoever does; put into
  * another template it is a part of that and does not run.
  */
 export class SqlQuery<R extends pg.QueryResultRow> extends SqlFragment implements PromiseLike<R[]> {
-  readonly #run: Run
+  readonly #runner: Runner
   #result: Promise<pg.QueryResult<R>> | undefined
+  /** For whom it has run. */
+  #tenant: string | undefined
 
-  constructor(strings: readonly string[], parts: readonly unknown[], run: Run) {
+  constructor(strings: readonly string[], parts: readonly unknown[], runner: Runner) {
     super(strings, parts)
-    this.#run = run
+    this.#runner = runner
   }
 
-  /** As node-postgres gives it: `rows`, `rowCount`, `fields`. */
+  /** As node-postgres gives it: `rows`, `rowCount`, `fields`. @throws TNY234 where it has run for another tenant */
   execute(): Promise<pg.QueryResult<R>> {
-    this.#result ??= this.#run<R>(this)
+    const here = this.#runner.contextTenant?.()
+    if (this.#result === undefined) {
+      this.#tenant = here
+      this.#result = this.#runner.run<R>(this)
+    } else if (here !== undefined && this.#tenant !== undefined && here !== this.#tenant) {
+      // One that was made for all requests would give each of them the rows of the first (A4).
+      return Promise.reject(
+        new TenantryError('TNY234', { params: { tenant: this.#tenant }, tenantId: this.#tenant }),
+      )
+    }
     return this.#result
   }
 
@@ -67,11 +85,11 @@ export interface SqlTag extends SqlBuilders {
   ): SqlQuery<R>
 }
 
-/** @param run sends a statement to whom the tag belongs to. */
-export function createSqlTag(run: Run): SqlTag {
+/** @param runner sends a statement to whom the tag belongs to. */
+export function createSqlTag(runner: Runner): SqlTag {
   const tag = <R extends pg.QueryResultRow>(
     strings: TemplateStringsArray,
     ...parts: readonly unknown[]
-  ): SqlQuery<R> => new SqlQuery<R>(readTemplate(strings), parts, run)
+  ): SqlQuery<R> => new SqlQuery<R>(readTemplate(strings), parts, runner)
   return Object.assign(tag, BUILDERS)
 }

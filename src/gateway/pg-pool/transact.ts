@@ -1,6 +1,7 @@
 /** A function inside a transaction: BEGIN, COMMIT, ROLLBACK where it throws, and once more where PostgreSQL asks for it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { TenantryError } from '../../core/errors.ts'
 import type { GatewayClient } from './gateway-client.ts'
 
 /** As PostgreSQL names them, in lower case with spaces. */
@@ -28,26 +29,32 @@ const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 1_000
 const MOST_RETRIES = 100
 
-/** Runs `fn` between BEGIN and COMMIT, and gives the client back in any case. @throws what `fn` or COMMIT throws */
+/** What each attempt begins with. */
+export interface Attempts {
+  /** What `fn` calls is part of the transaction that it begins. */
+  around<T>(fn: () => T): T
+  connect(): Promise<GatewayClient>
+}
+
+/**
+ * Runs `fn` between BEGIN and COMMIT. What an attempt left running is no part of the next one: each has a scope and a
+ * client of its own. @throws what `fn` or COMMIT throws, TNY237 where an error of a statement was caught and COMMIT undid all
+ */
 export async function transact<T>(
-  client: GatewayClient,
+  attempts: Attempts,
   fn: (client: GatewayClient) => Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
-  try {
-    const begin = beginText(options)
-    const retries = readRetries(options)
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await once(client, begin, fn)
-      } catch (error) {
-        if (attempt >= retries || !mayRunAgain(error)) throw error
-        // With jitter, or those who met once would meet again.
-        await sleep(Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS))
-      }
+  const begin = beginText(options)
+  const retries = readRetries(options)
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await attempts.around(async () => once(await attempts.connect(), begin, fn))
+    } catch (error) {
+      if (attempt >= retries || !mayRunAgain(error)) throw error
+      // With jitter, or those who met once would meet again.
+      await sleep(Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS))
     }
-  } finally {
-    client.release()
   }
 }
 
@@ -59,12 +66,16 @@ async function once<T>(
   try {
     await client.query(begin)
     const result = await fn(client)
-    await client.query('commit')
+    const { command } = await client.query('commit')
+    // Of a transaction that has failed, PostgreSQL answers COMMIT with ROLLBACK, and no error.
+    if (command === 'ROLLBACK') throw new TenantryError('TNY237')
     return result
   } catch (error) {
     // Without it the release would roll back too, but later than the caller hears of the error.
     await client.query('rollback').catch(() => undefined)
     throw error
+  } finally {
+    client.release()
   }
 }
 

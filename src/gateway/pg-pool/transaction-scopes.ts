@@ -11,12 +11,16 @@ export type TransactionPolicy = 'join' | 'refuse' | 'separate'
 /** What may begin a transaction: a client. */
 export interface Beginner {
   readonly isInTransaction: boolean
+  /** Another one for each of its transactions. */
+  readonly nesting: object
 }
 
 /** One function that runs a transaction. It has a client from BEGIN on. */
 interface Scope<Client> {
   readonly outer: Scope<Client> | undefined
   client: Client | undefined
+  /** Which of its client's transactions it is: a client may be kept, and begin another one. */
+  transaction: object | undefined
 }
 
 /** The scopes of one tenancy. */
@@ -34,7 +38,10 @@ export class TransactionScopes<Client extends Beginner> {
   /** Runs `fn`. The first client that begins a transaction in it is from then on that of everything `fn` calls. */
   around<T>(fn: () => T): T {
     if (this.policy === 'separate') return fn()
-    return this.#storage.run({ outer: this.#storage.getStore(), client: undefined }, fn)
+    let outer = this.#storage.getStore()
+    // Work that plans its next turn inside of a transaction would else hold all that went before, for ever.
+    while (outer?.client !== undefined && !isOpen(outer)) outer = outer.outer
+    return this.#storage.run({ outer, client: undefined, transaction: undefined }, fn)
   }
 
   /** Runs `fn` outside of every transaction. */
@@ -53,14 +60,16 @@ export class TransactionScopes<Client extends Beginner> {
     const scope = this.#storage.getStore()
     if (scope === undefined) return false
     scope.client ??= client
-    return scope.client === client
+    if (scope.client !== client) return false
+    scope.transaction = client.nesting
+    return true
   }
 
   /** The clients of the transactions around the running code that are open, the innermost first; undefined: none. */
   open(): readonly Client[] | undefined {
     let clients: Client[] | undefined
     for (let scope = this.#storage.getStore(); scope !== undefined; scope = scope.outer) {
-      if (scope.client?.isInTransaction === true) (clients ??= []).push(scope.client)
+      if (scope.client !== undefined && isOpen(scope)) (clients ??= []).push(scope.client)
     }
     return clients
   }
@@ -72,4 +81,8 @@ export class TransactionScopes<Client extends Beginner> {
     }
     return false
   }
+}
+
+function isOpen({ client, transaction }: Scope<Beginner>): boolean {
+  return client?.isInTransaction === true && client.nesting === transaction
 }

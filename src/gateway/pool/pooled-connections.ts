@@ -95,6 +95,7 @@ export class PooledConnections {
   flawOf(connection: Connection, slot: Slot, now: number): string | undefined {
     if (connection.broken) return 'broken'
     if (connection.status !== 'I') return 'not clean'
+    if (connection.isAltered) return 'altered'
     if (connection.outdated) return 'outdated'
     if (connection.tenantsTouched > welcomeTenants(slot) * OVERGROWN) return 'grown'
     if (slot.memoryBytes > this.#bounds.maxMemoryMb * MB) return 'memory'
