@@ -42,6 +42,11 @@ import { readBounds, readLimits, readTransactions, type TenancyOptions } from '.
 /** With answers at most this late, an entry in memory is at most a second old (THREATS I8). */
 const HEARTBEAT_MS = 400
 const TRUSTED_SILENCE_MS = 900
+/**
+ * How many unknown names are looked up at once: a quarter of the connections, so that a flood leaves the others. Two at
+ * least: a pool for which nobody waits gives its connection up after each statement where other pools want one.
+ */
+const lookUpsAtOnce = (max: number): number => Math.max(2, Math.ceil(max / 4))
 /** Names that no tenant is known by and that wait to be looked up; more are refused (TNY112). */
 const MOST_STRANGERS = 1_000
 
@@ -130,7 +135,7 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
   const memory = {
     isCurrent: () => listener.silence < TRUSTED_SILENCE_MS,
     max: bounds.cacheSize,
-    line: new LookupLine({ atOnce: Math.ceil(bounds.max / 4), waiting: MOST_STRANGERS }),
+    line: new LookupLine({ atOnce: lookUpsAtOnce(bounds.max), waiting: MOST_STRANGERS }),
   }
   const directory = new TenantCache({
     ...memory,
