@@ -86,7 +86,10 @@ async function load(path: string, file: string, text: string): Promise<Readonly<
     },
   })
   try {
-    const module = (await import(url)) as Readonly<Record<string, unknown>>
+    // A bundler that packs the server has nothing to look for here: the file is the user's, and read when it is there.
+    const module = (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ url)) as Readonly<
+      Record<string, unknown>
+    >
     const inner = module['default']
     // CommonJS: what it exports, all of it.
     return typeof inner === 'object' && inner !== null ? { ...module, ...inner } : module
