@@ -149,14 +149,11 @@ export function describeJobs(name: string, start: StartJobs): void {
     test('V3: a job of a tenant that was erased never runs', async () => {
       const { id } = world.tenants['hooli'] ?? {}
       await world.plane.tenants.delete('hooli', { confirm: 'hooli' })
-      const before = jobs.failures().length
+      // Others' failures come and go meanwhile: jobs that are tried again succeed.
+      const refused = (): number => jobs.failures().filter((text) => text.includes('TNY209')).length
+      const before = refused()
       await jobs.addStored({ tenantryTenant: id, payload: 'too late' })
-      await waitFor(() =>
-        jobs
-          .failures()
-          .slice(before)
-          .some((text) => text.includes('TNY209')),
-      )
+      await waitFor(() => refused() > before)
       expect(began).not.toContain('too late')
     })
   })
