@@ -60,7 +60,7 @@ export interface TestDatabase {
 
 /**
  * Makes a database with these tenants, for one test file: the first time from migrations and seed, then as a clone of
- * that, in less than 200 ms. What runs of tests leave behind when they are killed is removed by later ones.
+ * that, in a fraction of a second. What runs of tests leave behind when they are killed is removed by later ones.
  * @throws TNY002, TNY041 for the options; TNY040, TNY202 where there is no server; what migrations and seed throw
  * @example
  * const db = await createTestDatabase({ tenants: ['acme', 'globex'], migrations: { tenant: 'migrations/tenant' } })
