@@ -7,7 +7,7 @@ import type { IConfiguration, IForbiddenRuleType } from 'dependency-cruiser'
 const LAYERS = [
   ['core'],
   ['sql'],
-  ['gateway'],
+  ['gateway', 'schema'],
   ['resolve', 'isolation', 'catalog'],
   ['lifecycle', 'migrate', 'prove', 'snapshot', 'limits', 'audit', 'inspect'],
   ['http', 'orm', 'jobs', 'cache'],

@@ -18,7 +18,7 @@ import { type ApiKeyAdministration, createApiKeyAdministration } from './lifecyc
 import { createDomainAdministration, type DomainAdministration } from './lifecycle/domains.ts'
 import { createSecretAdministration, type SecretAdministration } from './lifecycle/rotate-secrets.ts'
 import { createTenantAdministration, type TenantAdministration } from './lifecycle/tenant-administration.ts'
-import { createMigrations, type Migrations } from './migrate/fleet.ts'
+import { createMigrations, type Migrations } from './migrate/migrations.ts'
 import { canonicalHost } from './resolve/canonical-host.ts'
 
 export interface ControlPlaneOptions {

@@ -2,7 +2,7 @@
 import { CATALOG_VERSION } from '../catalog/catalog-migrations.ts'
 import { readCatalogVersion } from '../catalog/catalog-version.ts'
 import type { AdminDatabase } from '../core/database.ts'
-import { countTenants } from '../migrate/migration-report.ts'
+import { countTenants } from '../migrate/fleet/migration-report.ts'
 import { fail, failed, ok, warn, withConnection, type Check, type Findings } from './check.ts'
 import type { Connection } from './connections.ts'
 import type { Project } from './load-config.ts'

@@ -4,7 +4,12 @@ import { getActions } from 'node-pg-migrate/sqlMigration'
 import { getMigrationFilePaths } from 'node-pg-migrate/migration'
 import { readdir } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { compareFiles, fileNameProblem, isIgnored, splitSections } from '../../src/migrate/migration-file.ts'
+import {
+  compareFiles,
+  fileNameProblem,
+  isIgnored,
+  splitSections,
+} from '../../src/migrate/files/migration-file.ts'
 import { createFolder } from './migration-folder.ts'
 
 /** Lines that look like markers, nearly like markers, and like SQL. */

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { AdminDatabase } from '../../src/core/database.ts'
 import type { TenantHome } from '../../src/core/homes.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
-import { createMigrations, type Migrations } from '../../src/migrate/fleet.ts'
+import { createMigrations, type Migrations } from '../../src/migrate/migrations.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { createFolder, type MigrationFolder } from './migration-folder.ts'
 import { homesOf, makeTenants } from './tenant-schemas.ts'

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { TenantryError } from '../../src/core/errors.ts'
-import { createMigrationReader } from '../../src/migrate/read-migrations.ts'
+import { createMigrationReader } from '../../src/migrate/files/read-migrations.ts'
 import { createFolder, type MigrationFolder } from './migration-folder.ts'
 
 let folder: MigrationFolder
@@ -171,7 +171,7 @@ test('a text that passes cannot swallow what follows it', async () => {
     'x',
   )
   const texts = fc.array(piece, { minLength: 1, maxLength: 10 }).map((pieces) => pieces.join(''))
-  const { checkSql } = await import('../../src/migrate/check-sql.ts')
+  const { checkSql } = await import('../../src/migrate/files/check-sql.ts')
   fc.assert(
     fc.property(
       fc.oneof(

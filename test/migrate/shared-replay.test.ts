@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { checkSql } from '../../src/migrate/check-sql.ts'
-import type { Migration } from '../../src/migrate/migration.ts'
-import { planReplay, type ReplayStep } from '../../src/migrate/shared-replay.ts'
-import { stripDerivedConstraints } from '../../src/migrate/strip-constraints.ts'
+import { checkSql } from '../../src/migrate/files/check-sql.ts'
+import type { Migration } from '../../src/migrate/files/migration.ts'
+import { planReplay, type ReplayStep } from '../../src/migrate/shared-form/shared-replay.ts'
+import { stripDerivedConstraints } from '../../src/migrate/shared-form/strip-constraints.ts'
 import { loadParser } from '../../src/sql/statement.ts'
 
 beforeAll(loadParser)

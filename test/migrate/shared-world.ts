@@ -4,7 +4,7 @@ import type { SharedHome, TenantHome, TenantHomes } from '../../src/core/homes.t
 import { copyPattern } from '../../src/isolation/shared-form/copy-pattern.ts'
 import { createSharedSchemas, lockShared } from '../../src/isolation/shared-form/shared-schemas.ts'
 import { makeTenantRoles } from '../../src/isolation/tenant-roles.ts'
-import { createMigrations, type Migrations } from '../../src/migrate/fleet.ts'
+import { createMigrations, type Migrations } from '../../src/migrate/migrations.ts'
 import { createFolder, type MigrationFolder } from './migration-folder.ts'
 import { homesOf, makeTenants } from './tenant-schemas.ts'
 

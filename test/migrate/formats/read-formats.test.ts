@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { folderOf, type MigrationFolder } from '../../../src/core/config.ts'
 import { TenantryError } from '../../../src/core/errors.ts'
-import type { Migration } from '../../../src/migrate/migration.ts'
-import { createMigrationReader } from '../../../src/migrate/read-migrations.ts'
+import type { Migration } from '../../../src/migrate/files/migration.ts'
+import { createMigrationReader } from '../../../src/migrate/files/read-migrations.ts'
 import { createFolder, type MigrationFolder as Folder } from '../migration-folder.ts'
 import {
   DRIZZLE,

@@ -1,7 +1,7 @@
 /** Plans how a tenant migration is repeated where tenants share tables, statement by statement. */
-import { TenantryError } from '../core/errors.ts'
+import { TenantryError } from '../../core/errors.ts'
 import { readDoBlock } from './do-block.ts'
-import { lineInFile, type Migration } from './migration.ts'
+import { lineInFile, type Migration } from '../files/migration.ts'
 import { adviceOf, judgeStatement, type Refusal } from './replay-rules.ts'
 import {
   fieldsOf,

@@ -1,8 +1,8 @@
 /** Who is in the fleet, and what ran for each: tenants here, tenants elsewhere, tenants that share tables. */
-import type { AdminDatabase, Queryable } from '../core/database.ts'
-import type { TenantHome, TenantHomes } from '../core/homes.ts'
-import type { Home, TenantStatus } from '../core/tenant.ts'
-import { readLedgers, SHARED_TENANTS, sharedTarget, type Ledger, type Target } from './ledger.ts'
+import type { AdminDatabase, Queryable } from '../../core/database.ts'
+import type { TenantHome, TenantHomes } from '../../core/homes.ts'
+import type { Home, TenantStatus } from '../../core/tenant.ts'
+import { readLedgers, SHARED_TENANTS, sharedTarget, type Ledger, type Target } from '../ledger/ledger.ts'
 
 /** A tenant whose tables are its own, or all those that share tables. */
 export interface FleetMember {

@@ -1,10 +1,10 @@
 /** The table `pgmigrations` that node-pg-migrate keeps: who recorded what, in which schema. */
 import { createHash } from 'node:crypto'
-import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
-import type { Queryable } from '../core/database.ts'
-import { TenantryError } from '../core/errors.ts'
-import type { SharedHome } from '../core/homes.ts'
-import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
+import { CATALOG_CHANNEL } from '../../catalog/catalog-migrations.ts'
+import type { Queryable } from '../../core/database.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { SharedHome } from '../../core/homes.ts'
+import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
 
 /** A schema that migrations are for, and as whom they run there. */
 export interface Target {

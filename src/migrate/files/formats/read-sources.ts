@@ -1,6 +1,6 @@
 /** One reader for each tool's migrations. */
 import type { Dirent } from 'node:fs'
-import type { MigrationFormat } from '../../core/config.ts'
+import type { MigrationFormat } from '../../../core/config.ts'
 import { readCodeFolder } from './code-files.ts'
 import type { MigrationSource } from './migration-source.ts'
 import { recordMikroOrm, recordTypeOrm } from './record-classes.ts'

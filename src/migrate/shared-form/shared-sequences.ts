@@ -1,7 +1,7 @@
 /** Sequences that tenants share only go forward: one that was set back would give a tenant its own ids again. */
-import type { Queryable } from '../core/database.ts'
-import type { SharedHome } from '../core/homes.ts'
-import { quoteIdent } from '../sql/quote.ts'
+import type { Queryable } from '../../core/database.ts'
+import type { SharedHome } from '../../core/homes.ts'
+import { quoteIdent } from '../../sql/quote.ts'
 
 /** Runs `fn`, and then sets every sequence that it set back to where it was. */
 export async function keepSequences(tx: Queryable, home: SharedHome, fn: () => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 /** A migration as its tool keeps it, before it is checked: what all readers of formats give. */
-import { TenantryError } from '../../core/errors.ts'
+import { TenantryError } from '../../../core/errors.ts'
 
 /** A piece of SQL, and where it stands. */
 export interface SqlPart {

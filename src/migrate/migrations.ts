@@ -6,8 +6,8 @@ import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import type { TenantStatus } from '../core/tenant.ts'
-import { applyMigrations, ledgerFailure } from './apply-migrations.ts'
-import { applyToShared } from './apply-shared.ts'
+import { applyMigrations, ledgerFailure } from './apply/apply-migrations.ts'
+import { applyToShared } from './shared-form/apply-shared.ts'
 import {
   type FleetMember,
   NOTHING_RAN,
@@ -15,11 +15,11 @@ import {
   readSharing,
   readThere,
   targetOf,
-} from './fleet-members.ts'
-import { announceMigration, readLedgers, SHARED_TENANTS, type Ledger, type Target } from './ledger.ts'
-import type { MigrationProgress, MigrationReport, MigrationStatus } from './migration-report.ts'
-import type { Migration } from './migration.ts'
-import { createMigrationReader } from './read-migrations.ts'
+} from './fleet/fleet-members.ts'
+import { announceMigration, readLedgers, SHARED_TENANTS, type Ledger, type Target } from './ledger/ledger.ts'
+import type { MigrationProgress, MigrationReport, MigrationStatus } from './fleet/migration-report.ts'
+import type { Migration } from './files/migration.ts'
+import { createMigrationReader } from './files/read-migrations.ts'
 
 export interface MigrationsOptions {
   /** The admin login, direct: session locks do not survive a transaction pooler. */

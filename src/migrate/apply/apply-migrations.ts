@@ -1,10 +1,10 @@
 /** Brings one schema up to date: each migration is one message, one transaction, and one row of the ledger. */
-import type { Queryable } from '../core/database.ts'
-import { TenantryError } from '../core/errors.ts'
-import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
-import { sqlState } from '../sql/sql-state.ts'
-import { offsetOfCharacter } from './check-sql.ts'
-import { findMissing } from './find-missing.ts'
+import type { Queryable } from '../../core/database.ts'
+import { TenantryError } from '../../core/errors.ts'
+import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
+import { sqlState } from '../../sql/sql-state.ts'
+import { offsetOfCharacter } from '../files/check-sql.ts'
+import { findMissing } from '../ledger/find-missing.ts'
 import {
   announceMigration,
   becomeOwner,
@@ -15,8 +15,8 @@ import {
   settleLedger,
   type Ledger,
   type Target,
-} from './ledger.ts'
-import { lineInFile, type Migration } from './migration.ts'
+} from '../ledger/ledger.ts'
+import { lineInFile, type Migration } from '../files/migration.ts'
 
 export interface ApplyOptions {
   /** How long a statement of a migration waits for a lock, and all who queue behind it. */

@@ -7,7 +7,7 @@ import {
   type SqlStatement,
   textOf,
   type Fields,
-} from '../sql-nodes.ts'
+} from '../../shared-form/sql-nodes.ts'
 
 /** The names of all that these statements create or rename, without a schema or in `public`. */
 export function createdNames(statements: readonly SqlStatement[]): readonly string[] {

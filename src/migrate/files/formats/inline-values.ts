@@ -1,6 +1,6 @@
 /** Writes the values of a statement into its text: a migration is one text, without parameters. */
-import { quoteLiteral } from '../../sql/quote.ts'
-import { scanTokens } from '../sql-nodes.ts'
+import { quoteLiteral } from '../../../sql/quote.ts'
+import { scanTokens } from '../../shared-form/sql-nodes.ts'
 
 /**
  * `insert into t values ($1)` with its values in place. A quoted constant has no type yet, as a parameter has none.

@@ -1,6 +1,6 @@
 /** Compares what ran in a schema with the files: what is missing, and whether the order still fits. */
-import { TenantryError } from '../core/errors.ts'
-import type { Migration } from './migration.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { Migration } from '../files/migration.ts'
 
 /**
  * The migrations that have yet to run. What ran must be the beginning of the list, in the same order: the rule that

@@ -1,6 +1,6 @@
 /** What a run over the fleet tells: its progress, what it did, what is left. */
-import { TenantryError } from '../core/errors.ts'
-import type { TenantStatus } from '../core/tenant.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { TenantStatus } from '../../core/tenant.ts'
 
 /** Told after the shared set and after each tenant. */
 export interface MigrationProgress {

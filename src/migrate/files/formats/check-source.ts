@@ -1,8 +1,8 @@
 /** Checks the SQL that a tool's migration amounts to, and makes its names the tenant's. */
-import { TenantryError } from '../../core/errors.ts'
+import { TenantryError } from '../../../core/errors.ts'
 import { checkSql } from '../check-sql.ts'
 import { lineAt, type Migration } from '../migration.ts'
-import { splitStatements } from '../sql-nodes.ts'
+import { splitStatements } from '../../shared-form/sql-nodes.ts'
 import { createdNames } from './created-names.ts'
 import { localizeNames } from './localize-names.ts'
 import { invalidMigration, type MigrationSource, type SqlPart } from './migration-source.ts'

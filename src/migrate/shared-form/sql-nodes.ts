@@ -1,6 +1,6 @@
 /** Parse trees of PostgreSQL's grammar: statements with their places in a text, and the questions asked of a tree. */
 import { loadModule, parseSync, scanSync } from 'libpg-query'
-import type { SqlParser } from '../sql/parser.ts'
+import type { SqlParser } from '../../sql/parser.ts'
 
 /** A node's fields, or any other object of a parse tree. */
 export type Fields = Readonly<Record<string, unknown>>

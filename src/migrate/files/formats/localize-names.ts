@@ -6,7 +6,7 @@ import {
   scanTokens,
   splitStatements,
   type SqlToken,
-} from '../sql-nodes.ts'
+} from '../../shared-form/sql-nodes.ts'
 
 /** What names may mean. */
 export interface KnownNames {

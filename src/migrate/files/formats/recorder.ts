@@ -1,5 +1,5 @@
 /** Stands in for a database while a migration in code runs: notes what it sends, and has no rows to give. */
-import { TenantryError } from '../../core/errors.ts'
+import { TenantryError } from '../../../core/errors.ts'
 import type { SqlPart } from './migration-source.ts'
 
 /** What a migration sent, in order. */

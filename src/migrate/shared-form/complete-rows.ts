@@ -1,7 +1,7 @@
 /** Completes a statement on rows with what shared tables ask for: columns by name, and `tenant_id` in ON CONFLICT. */
-import type { Queryable } from '../core/database.ts'
-import { completeOnConflict } from '../sql/on-conflict.ts'
-import { quoteIdent } from '../sql/quote.ts'
+import type { Queryable } from '../../core/database.ts'
+import { completeOnConflict } from '../../sql/on-conflict.ts'
+import { quoteIdent } from '../../sql/quote.ts'
 import type { ReplayStep } from './shared-replay.ts'
 import { migrationParser } from './sql-nodes.ts'
 

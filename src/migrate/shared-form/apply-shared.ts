@@ -1,12 +1,12 @@
 /** Brings the tables that tenants share up to date: each migration is one transaction over pattern and shared tables. */
-import { CATALOG_CHANNEL } from '../catalog/catalog-migrations.ts'
-import type { Queryable } from '../core/database.ts'
-import { TenantryError } from '../core/errors.ts'
-import type { SharedHome, TenantHomes } from '../core/homes.ts'
-import { lockShared } from '../isolation/shared-form/shared-schemas.ts'
-import { quoteIdent } from '../sql/quote.ts'
-import { CLEAN_SESSION, failure, ledgerFailure } from './apply-migrations.ts'
-import { findMissing } from './find-missing.ts'
+import { CATALOG_CHANNEL } from '../../catalog/catalog-migrations.ts'
+import type { Queryable } from '../../core/database.ts'
+import { TenantryError } from '../../core/errors.ts'
+import type { SharedHome, TenantHomes } from '../../core/homes.ts'
+import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
+import { quoteIdent } from '../../sql/quote.ts'
+import { CLEAN_SESSION, failure, ledgerFailure } from '../apply/apply-migrations.ts'
+import { findMissing } from '../ledger/find-missing.ts'
 import {
   readLedgers,
   recordMigration,
@@ -14,8 +14,8 @@ import {
   sharedTarget,
   type Ledger,
   type Target,
-} from './ledger.ts'
-import type { Migration } from './migration.ts'
+} from '../ledger/ledger.ts'
+import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay, type ReplayStep } from './shared-replay.ts'
 

@@ -3,8 +3,8 @@ import type { Dirent } from 'node:fs'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { MIGRATION_FORMATS, type MigrationFormat } from '../../core/config.ts'
-import { TenantryError } from '../../core/errors.ts'
+import { MIGRATION_FORMATS, type MigrationFormat } from '../../../core/config.ts'
+import { TenantryError } from '../../../core/errors.ts'
 import { isCode } from './code-files.ts'
 
 /**

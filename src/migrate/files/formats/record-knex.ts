@@ -1,7 +1,7 @@
 /** Knex's migrations: `up(knex)` runs with a Knex that has a dialect and no server. */
 import { createRequire } from 'node:module'
 import type { Knex, knex } from 'knex'
-import { TenantryError } from '../../core/errors.ts'
+import { TenantryError } from '../../../core/errors.ts'
 import type { CodeFile } from './code-files.ts'
 import { inlineValues } from './inline-values.ts'
 import type { Recorder } from './recorder.ts'
