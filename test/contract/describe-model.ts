@@ -2,11 +2,25 @@
 import Cursor from 'pg-cursor'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { GatewayPool } from '../../src/gateway/pg-pool/gateway-pool.ts'
+import type { TenantModel, TenantTier } from '../../src/index.ts'
+import type { ServerVersion } from '../support/versions.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { createModelWorld, type ModelSetting, type ModelWorld } from './model-world.ts'
 
+const MODELS: readonly TenantModel[] = ['shared', 'schema', 'database']
+const TIERS: readonly TenantTier[] = ['guarded', 'sealed']
+
+/** The suite for every model and tier of one version. */
+export function describeModels(version: ServerVersion): void {
+  for (const by of ['direct', 'PgBouncer'] as const) {
+    for (const model of MODELS) {
+      for (const tier of TIERS) describeModel({ model, tier, version, by })
+    }
+  }
+}
+
 /** The suite for one setting. Each test leaves both tenants as it found them, but for the tests at the end. */
-export function describeModel(setting: ModelSetting): void {
+function describeModel(setting: ModelSetting): void {
   const { model, tier, by, version } = setting
   describe(`${model}, ${tier}, ${by}, PostgreSQL ${version}`, () => {
     let world: ModelWorld
