@@ -21,7 +21,8 @@ const VISIBLE = 8
 
 const PREFIX = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/
 const LONGEST_PREFIX = 20
-const BODY = /^[0-9A-Za-z]{49}$/
+const SECRET = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*_[0-9A-Za-z]{49}$/
+const LONGEST_SECRET = LONGEST_PREFIX + 1 + RANDOM_LENGTH + CHECKSUM_LENGTH
 
 /** Why secrets cannot begin with this, or `undefined` where they can. */
 export function prefixProblem(prefix: unknown): string | undefined {
@@ -35,7 +36,7 @@ export function prefixProblem(prefix: unknown): string | undefined {
  * checksum let scanners of repositories know it for what it is, without a false alarm.
  */
 export function makeSecret(prefix: string): NewSecret {
-  const random = inBase62(BigInt(`0x${randomBytes(32).toString('hex')}`), RANDOM_LENGTH)
+  const random = randomDigits()
   const text = `${prefix}_${random}`
   const secret = text + checksumOf(text)
   return { secret, prefix: text.slice(0, prefix.length + 1 + VISIBLE), hash: hash('sha256', secret) }
@@ -43,23 +44,28 @@ export function makeSecret(prefix: string): NewSecret {
 
 /** The hash of a secret; `undefined` for what cannot be one: too long, of another form, mistyped. Needs no look-up. */
 export function hashOfSecret(secret: unknown): string | undefined {
-  if (typeof secret !== 'string' || secret.length > LONGEST_PREFIX + 1 + RANDOM_LENGTH + CHECKSUM_LENGTH)
-    return
-  const end = secret.lastIndexOf('_')
-  if (end === -1 || !BODY.test(secret.slice(end + 1)) || prefixProblem(secret.slice(0, end)) !== undefined)
-    return
+  if (typeof secret !== 'string' || secret.length > LONGEST_SECRET || !SECRET.test(secret)) return
   const text = secret.slice(0, -CHECKSUM_LENGTH)
   return secret === text + checksumOf(text) ? hash('sha256', secret) : undefined
 }
 
-function checksumOf(text: string): string {
-  return inBase62(BigInt(crc32(text)), CHECKSUM_LENGTH)
+function randomDigits(): string {
+  let digits = ''
+  for (
+    let rest = BigInt(`0x${randomBytes(32).toString('hex')}`);
+    digits.length < RANDOM_LENGTH;
+    rest /= 62n
+  ) {
+    digits = (DIGITS[Number(rest % 62n)] as string) + digits
+  }
+  return digits
 }
 
-function inBase62(number: bigint, length: number): string {
+/** Made anew for every request that brings a key: of small numbers, which cost nothing beside the hash. */
+function checksumOf(text: string): string {
   let digits = ''
-  for (let rest = number; digits.length < length; rest /= 62n) {
-    digits = (DIGITS[Number(rest % 62n)] as string) + digits
+  for (let rest = crc32(text); digits.length < CHECKSUM_LENGTH; rest = Math.floor(rest / 62)) {
+    digits = (DIGITS[rest % 62] as string) + digits
   }
   return digits
 }

@@ -7,6 +7,8 @@ import { printable } from './tenant.ts'
 const LONGEST = 243
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+/** Two labels or more, the last beginning with a letter that no number begins with: nearly every domain that comes. */
+const USUAL = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 /** Browsers read a last label like this as an IPv4 address in disguise (WHATWG URL, "ends in a number"). */
 const NUMBER = /^(\d+|0x[0-9a-f]*)$/
 
@@ -14,6 +16,7 @@ const NUMBER = /^(\d+|0x[0-9a-f]*)$/
 export function domainProblem(domain: unknown): string | undefined {
   if (typeof domain !== 'string' || domain === '') return 'it is empty'
   if (domain.length > LONGEST) return `it is longer than ${LONGEST} characters`
+  if (USUAL.test(domain)) return undefined
   const labels = domain.split('.')
   if (labels.includes('*')) return 'a wildcard names no host'
   if (!/^[\0-\x7f]*$/.test(domain)) return strangeLetters(domain)

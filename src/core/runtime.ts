@@ -17,6 +17,8 @@ export interface TenantDirectory {
    * @throws TNY202 where the catalog cannot be asked and memory cannot be trusted.
    */
   find(ref: TenantRef): Promise<Tenant | undefined>
+  /** The same, without a promise where memory knows. @throws TNY202 */
+  locate(ref: TenantRef): Tenant | undefined | Promise<Tenant | undefined>
   /**
    * The same, but never a tenant that is being moved: waits until the move is over, for a bounded time.
    * @param signal ends the wait; its reason is thrown.

@@ -60,13 +60,13 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     return others.every((other) => other?.id === first?.id) ? first : undefined
   }
 
+  /** A tenant that is not active, or none: waits for the end of a move, or says no. */
   async function requireServed(
     request: R,
+    met: Tenant | undefined,
     refs: readonly TenantRef[],
     signal?: AbortSignal,
   ): Promise<Tenant> {
-    const [first] = refs as readonly [TenantRef]
-    const met = refs.length === 1 ? await runtime.directory.find(first) : await findCommon(refs)
     // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
     const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
     if (tenant?.status === 'active') return tenant
@@ -98,7 +98,10 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     const refs = isList(resolution) ? distinctRefs(resolution).map(requireRef) : [requireRef(resolution)]
     const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
-    return requireServed(parts.raw, refs, signal)
+    const found = refs.length === 1 ? runtime.directory.locate(refs[0] as TenantRef) : findCommon(refs)
+    const tenant = found instanceof Promise ? await found : found
+    // Nearly always.
+    return tenant?.status === 'active' ? tenant : requireServed(parts.raw, tenant, refs, signal)
   }
 }
 

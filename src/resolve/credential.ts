@@ -25,7 +25,8 @@ const credentials = new WeakMap<object, readonly Credential[]>()
 /** Notes what a resolver verified; several may verify something each. */
 export function remember(request: unknown, credential: Credential): void {
   if (typeof request !== 'object' || request === null) return
-  credentials.set(request, [...(credentials.get(request) ?? []), credential])
+  const known = credentials.get(request)
+  credentials.set(request, known === undefined ? [credential] : [...known, credential])
 }
 
 /** What was verified for a request holds for another that takes its place, such as one whose path was rewritten. */

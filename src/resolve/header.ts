@@ -13,9 +13,10 @@ import { keyOrId } from './resolver.ts'
  */
 export function header(name: string): Resolver {
   return (request) => {
-    const [value, ...others] = request.header(name)
+    const values = request.header(name)
+    const [value] = values
     if (value === undefined) return 'none'
-    if (others.length > 0) {
+    if (values.length > 1) {
       throw new TenantryError('TNY102', { params: { reason: `it has more than one ${name} header` } })
     }
     return keyOrId(value)

@@ -61,9 +61,16 @@ export function resolvableRequest<R>(
 }
 
 /** HTTP/2 sends `:authority` in place of Host; a request with both counts as having two hosts unless they are equal. */
-function hostLines(rawHeaders: readonly string[]): string[] {
-  const hosts = headerValues(rawHeaders, 'host')
-  const authority = headerValues(rawHeaders, ':authority')
+function hostLines(rawHeaders: readonly string[]): readonly string[] {
+  const [hosts, authority]: [string[], string[]] = [[], []]
+  // In one walk: every request with a host comes here.
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const { length } = rawHeaders[index] as string
+    if (length !== 4 && length !== 10) continue
+    const name = (rawHeaders[index] as string).toLowerCase()
+    if (name === 'host') hosts.push(rawHeaders[index + 1] as string)
+    else if (name === ':authority') authority.push(rawHeaders[index + 1] as string)
+  }
   if (authority.length === 0) return hosts
   return hosts.length === 1 && hosts[0] === authority[0] ? authority : [...authority, ...hosts]
 }

@@ -23,7 +23,7 @@ export function tokenReader(source: TokenSource): (request: ResolvableRequest) =
 }
 
 function onlyLine(request: ResolvableRequest, name: string): string | undefined {
-  const [value, ...others] = request.header(name)
-  if (others.length === 0) return value
+  const values = request.header(name)
+  if (values.length < 2) return values[0]
   throw new TenantryError('TNY102', { params: { reason: `it has more than one ${name} header` } })
 }

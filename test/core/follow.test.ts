@@ -135,6 +135,7 @@ test('however slow the catalog is, it is asked about one tenant at a time', asyn
       now -= 1
       return sampleTenant('acme')
     },
+    locate: () => directory.find(),
     settled: () => Promise.reject(new Error('never asked for')),
   }
   const followed = new FollowedTenants({

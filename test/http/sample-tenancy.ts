@@ -70,6 +70,7 @@ export function sampleTenancy(
     context: createContext(),
     directory: {
       find,
+      locate: find,
       async settled(ref, signal) {
         const tenant = await find(ref)
         if (tenant?.status !== 'moving') return tenant

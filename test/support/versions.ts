@@ -3,7 +3,7 @@ import { describe, inject } from 'vitest'
 import { requestServer } from './server-provider.ts'
 import { isInstalled, SERVER_VERSIONS, type ServerVersion, type TestServer } from './server-versions.ts'
 
-export { SERVER_VERSIONS, type ServerVersion, type TestServer } from './server-versions.ts'
+export { type ServerVersion, type TestServer } from './server-versions.ts'
 
 /** The server of a version. The first call of a run for one of the older versions starts it, in some two seconds. */
 export async function serverOf(version?: ServerVersion): Promise<TestServer> {
