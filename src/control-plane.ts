@@ -11,7 +11,8 @@ import type { AdminDatabase } from './core/database.ts'
 import { TenantryError } from './core/errors.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
 import type { LintFinding } from './isolation/lint/finding.ts'
-import { lintDatabase, type LintOptions } from './isolation/lint/lint-database.ts'
+import type { LintOptions } from './isolation/lint/lint-database.ts'
+import { lintInstallation } from './isolation/lint/lint-installation.ts'
 import { ensureGroups } from './isolation/logins.ts'
 import { createKeyring } from './isolation/master-key.ts'
 import { type ApiKeyAdministration, createApiKeyAdministration } from './lifecycle/api-keys.ts'
@@ -65,7 +66,7 @@ export interface ControlPlane {
   }
   /**
    * Looks at your own tables, functions and grants for what lets tenants get at each other; changes nothing. Errors come
-   * first. Databases of a tenant's own are not looked at.
+   * first. Databases of a tenant's own are looked into as well, a few at a time.
    */
   verify(options?: LintOptions): Promise<LintFinding[]>
   readonly operations: {
@@ -149,7 +150,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       rotateKey: async () => rotateContextKey((await installed()).db),
       retireKeys: async (retireOptions) => retireContextKeys((await installed()).db, retireOptions),
     },
-    verify: async (lintOptions) => lintDatabase((await installed()).db, lintOptions),
+    verify: async (lintOptions) => lintInstallation((await installed()).db, lintOptions),
     operations: { unfinished: async () => listUnfinished((await installed()).db) },
     async close() {
       const closing = parts

@@ -1,4 +1,5 @@
 /** A proof for people at a terminal: the tiers, each case, and what got through with the rows seen. */
+import { placeOf } from '../isolation/lint/finding.ts'
 import { compareCases } from '../prove/cases.ts'
 import type { ProofCase, ProofReport, ProofTier } from '../prove/report.ts'
 import { remarksOn } from '../prove/report-html.ts'
@@ -69,21 +70,20 @@ function breaches(cases: readonly ProofCase[], output: Output): string[] {
 const COLOURS = { error: 'red', warning: 'yellow', advice: 'dim' } as const
 
 function lint({ lint: findings }: ProofReport, output: Output): string[] {
-  return findings.flatMap(({ severity, object, reason, wayOut }, index) => [
+  return findings.flatMap((finding, index) => [
     ...(index === 0 ? [''] : []),
-    `${output.style(COLOURS[severity], severity.padEnd(7))}  ${clean(object)}: ${clean(reason)}`,
-    output.style('dim', `         ${clean(wayOut)}`),
+    `${output.style(COLOURS[finding.severity], finding.severity.padEnd(7))}  ${clean(placeOf(finding))}: ${clean(finding.reason)}`,
+    output.style('dim', `         ${clean(finding.wayOut)}`),
   ])
 }
 
-function notes({ skipped, elsewhere, warnings, left }: ProofReport, output: Output): string[] {
+function notes({ skipped, warnings, left }: ProofReport, output: Output): string[] {
   const all = [
     ...skipped.map(({ model, tier, reason }) =>
       output.style('yellow', `not proven: ${model}, ${tier}: ${clean(reason)}`),
     ),
     ...warnings.map((text) => output.style('yellow', `warning: ${clean(text)}`)),
     ...left.map((text) => output.style('red', `not removed: ${clean(text)}`)),
-    ...elsewhere.map((each) => output.style('dim', `not tried: ${each.case} ${each.title}: ${each.note}`)),
   ]
   return all.length === 0 ? [] : ['', ...all]
 }

@@ -1,5 +1,4 @@
 /** A sealed tenant's role as a login of its own: a member of nothing that could lead it to another tenant. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
@@ -66,46 +65,5 @@ async function requireUsable(tx: Queryable, role: string, database: string): Pro
     throw new TenantryError('TNY312', {
       params: { what: 'call set_config, which binds the context', advice },
     })
-  }
-}
-
-/** A backend that had passed its login just before the commit shows up a moment after it. */
-const LOOK_MS = 30
-/** How long one session is given to end, and all of them. */
-const ENDING_MS = 2_000
-const PATIENCE_MS = 10_000
-
-/**
- * Ends every session of the role, in all databases of the server, whatever it does.
- * @param db one connection outside of a transaction, after the commit that shut the login.
- * @throws Error where one does not end.
- */
-export async function endSessions(db: Queryable, role: string): Promise<void> {
-  const until = performance.now() + PATIENCE_MS
-  for (let quiet = 0; ; await sleep(LOOK_MS)) {
-    quiet = (await endOnce(db, role)) === 0 ? quiet + 1 : 0
-    if (quiet === 2) return
-    if (performance.now() > until) throw new Error(`sessions of the role ${role} do not end`)
-  }
-}
-
-/**
- * Whoever has a role's rights may end its sessions. The admin may give itself those of all tenants' roles, and does so in
- * a transaction that is rolled back; a function that is called as the tenant's role would be refused after hardening.
- */
-async function endOnce(db: Queryable, role: string): Promise<number> {
-  const { rows: open } = await db.query('select from pg_stat_activity where usename = $1', [role])
-  if (open.length === 0) return 0
-  const version = await readServerVersion(db)
-  await db.query('begin')
-  try {
-    if (version >= 160000) await db.query(`grant ${quoteIdent(role)} to current_user with inherit true`)
-    const { rows } = await db.query(
-      `select pg_terminate_backend(pid, ${ENDING_MS}) from pg_stat_activity where usename = $1`,
-      [role],
-    )
-    return rows.length
-  } finally {
-    await db.query('rollback')
   }
 }

@@ -2,7 +2,8 @@
 import type { Queryable } from '../core/database.ts'
 import type { Tenant } from '../core/tenant.ts'
 import type { Keyring } from './master-key.ts'
-import { endSessions, openLogin, shutLogin } from './sealed-login.ts'
+import { endSessions } from './end-sessions.ts'
+import { openLogin, shutLogin } from './sealed-login.ts'
 import { admitLogin, expelLogin } from './tenant-roles.ts'
 
 /** Whom a tenant's role is opened to. */

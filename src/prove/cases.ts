@@ -1,5 +1,4 @@
-/** The cases of the catalogue of threats that a proof tries, in words, and those that it must leave to others. */
-import type { ElsewhereCase } from './report.ts'
+/** The cases of the catalogue of threats that a proof tries, in words. */
 
 /** What is attacked, by the id of the threat. */
 export const CASE_TITLES: Readonly<Record<string, string>> = {
@@ -37,27 +36,11 @@ export const CASE_TITLES: Readonly<Record<string, string>> = {
   P1: 'session settings through a pool',
   P2: 'settings that reach the next tenant',
   P3: 'clients given back in a transaction',
+  P4: 'a connection lost during COMMIT',
   P5: 'a cancel that arrives late',
+  P6: 'one tenant wants every connection',
+  P7: 'connections that the server drops',
 }
-
-/** They would need a server that fails, or a load that others feel. */
-export const ELSEWHERE: readonly ElsewhereCase[] = [
-  {
-    case: 'P4',
-    title: 'the connection is lost during COMMIT',
-    note: 'needs a network that fails; covered by the test suite',
-  },
-  {
-    case: 'P6',
-    title: 'one tenant wants every connection',
-    note: 'needs a flood, which others would feel; covered by the test suite',
-  },
-  {
-    case: 'P7',
-    title: 'the server restarts or fails over',
-    note: 'needs a restart; covered by the test suite',
-  },
-]
 
 /** S2 before S10. */
 export function compareCases(one: string, other: string): number {

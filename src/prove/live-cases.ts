@@ -15,13 +15,20 @@ export interface Field {
   readonly tenancy: ProofTenancy
   readonly attacker: ProofPool
   readonly victim: ProofPool
+  /** A tenancy of an attack's own, which the attack closes. */
+  openTenancy(options: { readonly max: number }): ProofTenancy
+}
+
+/** Why something could not be tried here. */
+export interface Missed {
+  readonly missed: string
 }
 
 /** One of them: what went wrong, if anything did. */
 export interface LiveAttack {
   readonly case: string
   readonly name: string
-  run(field: Field): Promise<readonly string[]>
+  run(field: Field): Promise<readonly string[] | Missed>
   readonly harm: Harm
 }
 
@@ -33,13 +40,18 @@ export function breachOf({ name, harm }: LiveAttack, seen: readonly string[]): B
 const ROUNDS = 6
 
 /** What of a pool's answers is whose. */
-async function readNotes(pool: ProofPool, table: string): Promise<string[]> {
+export async function readNotes(pool: ProofPool, table: string): Promise<string[]> {
   const answer = await answerOf(() => pool.query(`select note from ${table}`))
   return [...answer.texts]
 }
 
 /** Wrong rows, or none where there must be some: a wall that hides everything would pass every other case. */
-async function mistakes(pool: ProofPool, table: string, own: string, foreign: string): Promise<string[]> {
+export async function mistakes(
+  pool: ProofPool,
+  table: string,
+  own: string,
+  foreign: string,
+): Promise<string[]> {
   const texts = await readNotes(pool, table)
   const seen = sightings(texts, foreign)
   if (seen.length > 0) return seen

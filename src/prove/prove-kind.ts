@@ -11,7 +11,8 @@ import { attackAlone, attackInTransaction, type Outcome, type Watch } from './at
 import { databaseOf, fingerprint, restoreCanaries } from './canaries.ts'
 import { compareCases } from './cases.ts'
 import { isIrrevocable, leavesContext, leavesNothing, mayBeCommitted } from './harm.ts'
-import { breachOf, LIVE_ATTACKS } from './live-cases.ts'
+import { FAULT_ATTACKS } from './fault-cases.ts'
+import { breachOf, type Field, LIVE_ATTACKS, type Missed } from './live-cases.ts'
 import { answerOf } from './observe.ts'
 import { type Payload, PAYLOADS } from './payloads.ts'
 import type { ProofCase, ProofTier } from './report.ts'
@@ -62,14 +63,13 @@ export async function proveKind(parts: KindParts, arena: Arena): Promise<KindPro
       })
     }
     await restoreCanaries(admin, arena)
-    await attackLive(parts, arena, stage, tally)
+    const missed = await attackLive(parts, arena, stage, tally)
     await restoreCanaries(admin, arena)
     onProgress?.(`${nameOf(arena)}: looking into what the tenant may read`)
     const { tenancy } = stage
     const own = { admin: databaseOf(admin, arena.victim), pool: tenancy.poolFor(arena.victim) }
     await plantInUserTables(own.admin, own.pool, arena.victim, arena.victimSecret)
     const asked = databaseOf(admin, arena.attacker)
-    const missed: string[] = []
     for (const found of await sweep(asked, tenancy.poolFor(arena.attacker), arena, parts.sweeping)) {
       tally.note(found.case, found.breach)
       if (found.missed !== undefined) missed.push(found.missed)
@@ -135,23 +135,30 @@ async function attackByCorpus(
 }
 
 async function attackLive(
-  { admin, signal, onProgress }: KindParts,
+  { admin, openTenancy, signal, onProgress }: KindParts,
   arena: Arena,
   stage: Stage,
   tally: Tally,
-): Promise<void> {
-  for (const attack of LIVE_ATTACKS) {
+): Promise<string[]> {
+  const missed: string[] = []
+  for (const attack of [...LIVE_ATTACKS, ...FAULT_ATTACKS]) {
     signal?.throwIfAborted()
     onProgress?.(`${nameOf(arena)}: ${attack.name}`)
     const { tenancy } = stage
     const [attacker, victim] = [tenancy.poolFor(arena.attacker), tenancy.poolFor(arena.victim)]
-    const seen = await attack.run({ arena, admin, tenancy, attacker, victim }).catch((error: unknown) => {
+    const field: Field = { arena, admin, tenancy, attacker, victim, openTenancy }
+    const seen = await attack.run(field).catch((error: unknown): readonly string[] | Missed => {
       // What should have worked in peace did not: that is no proof of anything.
       return [`it failed: ${error instanceof Error ? error.message : String(error)}`]
     })
+    if ('missed' in seen) {
+      missed.push(`${attack.name} (${seen.missed})`)
+      continue
+    }
     tally.note(attack.case, seen.length === 0 ? undefined : breachOf(attack, seen))
     if (seen.length > 0) await stage.renew()
   }
+  return missed
 }
 
 /** What the server alone did not refuse. */

@@ -1,19 +1,18 @@
 /** `prove`: attacks the live installation with two throw-away tenants of each kind, and tells what held. */
 import { readCount } from './count-tenants.ts'
 import type { ConnectionSpec } from '../core/config.ts'
-import type { AdminDatabase, Queryable } from '../core/database.ts'
+import type { AdminDatabase } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantModel, TenantTier } from '../core/tenant.ts'
 import { openBareConnection } from '../gateway/bare-connection.ts'
 import { releaseOf } from '../isolation/known-holes.ts'
-import { lintDatabase } from '../isolation/lint/lint-database.ts'
+import { lintInstallation } from '../isolation/lint/lint-installation.ts'
 import type { LintFinding } from '../isolation/lint/finding.ts'
 import { createKeyring } from '../isolation/master-key.ts'
 import { probeServer } from '../isolation/probe.ts'
 import { serverWarnings } from '../isolation/server-warnings.ts'
 import type { Arena } from './arena.ts'
 import { CANARY_SCHEMA, plantCanaries } from './canaries.ts'
-import { ELSEWHERE } from './cases.ts'
 import { type KindParts, proveKind } from './prove-kind.ts'
 import { type Kind, type ProofCase, type ProofReport, type ProofTier, toReport } from './report.ts'
 import {
@@ -81,7 +80,7 @@ export async function prove(parts: ProveParts, options: ProveOptions = {}): Prom
     })
     options.onProgress?.('removing the throw-away tenants')
     const { left } = await removeRun(parts.admin, parts.control, run)
-    return toReport({ ...gathered, elsewhere: ELSEWHERE, left }, startedAt)
+    return toReport({ ...gathered, left }, startedAt)
   })
 }
 
@@ -174,8 +173,8 @@ function reasonOf(error: unknown): string {
 }
 
 /** Without what the proof itself has made. */
-async function lint(admin: Queryable, tenantColumns: readonly string[]): Promise<LintFinding[]> {
-  const findings = await lintDatabase(admin, { tenantColumns })
+async function lint(admin: AdminDatabase, tenantColumns: readonly string[]): Promise<LintFinding[]> {
+  const findings = await lintInstallation(admin, { tenantColumns })
   return findings.filter(
     ({ object }) => !object.includes(CANARY_SCHEMA) && !object.includes('tenantry_canary'),
   )

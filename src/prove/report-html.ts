@@ -1,4 +1,5 @@
 /** The proof as one page that needs nothing else: no scripts, no addresses, everything in it escaped (C2). */
+import { placeOf } from '../isolation/lint/finding.ts'
 import type { Breach, ProofCase, ProofReport, ProofTier } from './report.ts'
 import { compareCases } from './cases.ts'
 
@@ -39,7 +40,6 @@ export function toHtml(report: ProofReport): string {
     section('What got through', breaches(report.cases)),
     section('Cases', cases(report)),
     section('The user’s own objects', lint(report)),
-    section('Not tried here', elsewhere(report)),
     section('To be known', notes(report)),
   ]
   return `<!doctype html>
@@ -144,19 +144,12 @@ function cases({ cases: all }: ProofReport): string {
 function lint({ lint: findings }: ProofReport): string {
   return table(
     ['Severity', 'Object', 'Why', 'What to do'],
-    findings.map(({ severity, object, reason, wayOut }) => [
-      mark(severity !== 'error', severity),
-      `<code>${escape(object)}</code>`,
-      escape(reason),
-      escape(wayOut),
+    findings.map((finding) => [
+      mark(finding.severity !== 'error', finding.severity),
+      `<code>${escape(placeOf(finding))}</code>`,
+      escape(finding.reason),
+      escape(finding.wayOut),
     ]),
-  )
-}
-
-function elsewhere({ elsewhere: all }: ProofReport): string {
-  return table(
-    ['Case', 'What', 'Why not'],
-    all.map((each) => [escape(each.case), escape(each.title), escape(each.note)]),
   )
 }
 

@@ -60,13 +60,6 @@ export interface ProofTier extends Kind {
   readonly untouched: boolean
 }
 
-/** A case that cannot be tried in a live installation without harm to others. */
-export interface ElsewhereCase {
-  readonly case: string
-  readonly title: string
-  readonly note: string
-}
-
 /** The whole proof. Its shape is part of the command's interface: fields are added, never changed. */
 export interface ProofReport {
   readonly version: 1
@@ -83,8 +76,6 @@ export interface ProofReport {
   readonly lint: readonly LintFinding[]
   /** Kinds that this installation cannot make, and why. */
   readonly skipped: readonly (Kind & { readonly reason: string })[]
-  /** Not tried here, and so neither passed nor failed. */
-  readonly elsewhere: readonly ElsewhereCase[]
   readonly warnings: readonly string[]
   /** What could not be removed; the next proof tries again. */
   readonly left: readonly string[]
@@ -93,7 +84,7 @@ export interface ProofReport {
 /** What a proof has gathered. */
 export type Gathered = Pick<
   ProofReport,
-  'server' | 'cases' | 'tiers' | 'lint' | 'skipped' | 'elsewhere' | 'warnings' | 'left'
+  'server' | 'cases' | 'tiers' | 'lint' | 'skipped' | 'warnings' | 'left'
 >
 
 /** Adds it up. An error of the lint fails the proof as an attack does: it is a way that a tenant may take. */

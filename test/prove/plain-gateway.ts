@@ -14,6 +14,8 @@ export function openPlainGateway(
   proofOf: (id: string) => Promise<string>,
 ): ProofTenancy {
   const client = new pg.Client(url)
+  // Its statements say so too.
+  client.on('error', () => undefined)
   const connected = client.connect()
   let last: Promise<unknown> = connected
   /** One at a time, as there is but one connection. */
@@ -65,7 +67,7 @@ export function openPlainGateway(
       await released
       client.removeAllListeners('notice')
       await client.query('rollback')
-    })
+    }).catch(() => undefined)
     await ours
     let done = false
     return {
@@ -91,6 +93,6 @@ export function openPlainGateway(
       query: (given, values) => inTurn(() => send(typeof given === 'string' ? given : given.text, values)),
       connect: () => Promise.reject(new Error('central work has no transactions here')),
     },
-    close: () => inTurn(() => client.end()),
+    close: () => inTurn(() => client.end()).catch(() => undefined),
   }
 }

@@ -49,9 +49,11 @@ describe('a sound installation', () => {
 
   test('is attacked in every case of the catalogue, by the whole corpus and by several ways', () => {
     const tried = new Set(report.cases.map((each) => each.case))
-    const known = [...Array.from({ length: 31 }, (_, at) => `S${at + 1}`), 'P1', 'P2', 'P3', 'P5']
+    const known = [
+      ...Array.from({ length: 31 }, (_, at) => `S${at + 1}`),
+      ...Array.from({ length: 7 }, (_, at) => `P${at + 1}`),
+    ]
     expect(known.filter((id) => !tried.has(id))).toEqual([])
-    expect(report.elsewhere.map((each) => each.case)).toEqual(['P4', 'P6', 'P7'])
     expect(new Set(PAYLOADS.map(({ sql }) => sql)).size).toBeGreaterThanOrEqual(200)
     // Each payload at least once for each kind; sealed ones by their own login too.
     expect(report.attacks).toBeGreaterThan(PAYLOADS.length * 9)
@@ -62,7 +64,7 @@ describe('a sound installation', () => {
 
   test('gives a document whose shape does not change', () => {
     expect(Object.keys(report).toSorted()).toEqual(
-      'attacks cases elsewhere failed left lint ok passed server skipped startedAt tiers tookMs version warnings'.split(
+      'attacks cases failed left lint ok passed server skipped startedAt tiers tookMs version warnings'.split(
         ' ',
       ),
     )

@@ -119,6 +119,22 @@ test(
 )
 
 test(
+  'P4, P6, P7: one connection for all, in the order of asking, which tells nothing of its loss and does not heal, is found',
+  async () => {
+    const report = await prove(await withGuard(() => true), SCHEMA)
+    const seen = (threat: string): string => JSON.stringify(breachesOf(report, threat))
+    expect(seen('P4')).toMatch(/the outcome is unknown|it failed/)
+    expect(seen('P6')).toContain('it waited for all 100 statements of the other')
+    expect(seen('P7')).toMatch(/the connection was lost, and it was told|it failed/)
+    // The control: with Tenantry's own gateway none of them is.
+    const sound = await prove(world.parts(), SCHEMA)
+    expect(sound.failed).toBe(0)
+    expect(sound.cases.map((each) => each.case)).toEqual(expect.arrayContaining(['P4', 'P6', 'P7']))
+  },
+  TIMEOUT,
+)
+
+test(
   'S29: a guard that allows PREPARE and cursors WITH HOLD is found by what they leave',
   async () => {
     const parts = await withGuard((text) => !/^\W*(prepare|declare)\b/i.test(text))

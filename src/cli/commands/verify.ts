@@ -1,6 +1,6 @@
 /** `tenantry verify`: looks at the user's own tables, functions and grants for what lets tenants get at each other. */
 import { Command } from 'commander'
-import type { LintFinding } from '../../isolation/lint/finding.ts'
+import { type LintFinding, placeOf } from '../../isolation/lint/finding.ts'
 import { clean } from '../clean-text.ts'
 import type { Output } from '../output.ts'
 import type { Shell } from '../shell.ts'
@@ -35,9 +35,9 @@ const COLOURS = { error: 'red', warning: 'yellow', advice: 'dim' } as const
 /** One block for each finding: what, where, why, and what to do. */
 function render(findings: readonly LintFinding[], output: Output): string {
   if (findings.length === 0) return 'Nothing found.'
-  const blocks = findings.map(({ severity, object, rule, schemas, reason, wayOut }) => {
-    const where =
-      schemas === undefined || schemas < 2 ? clean(object) : `${clean(object)} (and in ${schemas - 1} more)`
+  const blocks = findings.map((finding) => {
+    const { severity, rule, reason, wayOut } = finding
+    const where = clean(placeOf(finding))
     return [
       `${output.style(COLOURS[severity], severity.padEnd(7))}  ${where}  ${output.style('dim', rule)}`,
       `         ${clean(reason)}`,

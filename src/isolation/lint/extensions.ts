@@ -52,6 +52,7 @@ export function extensionRules(allowed: readonly string[]): readonly LintRule[] 
     {
       name: 'risky-extension',
       threat: 'S25',
+      beyond: 'reaches',
       query: `select '' as space, 'shared' as kind, quote_ident(e.extname) as name, e.extname::text as detail,
           case when ${REACHED} then 'error' else 'advice' end as severity
         from pg_extension e where e.extname in (${risky}) and e.extname <> all ($2::text[])`,
@@ -62,6 +63,7 @@ export function extensionRules(allowed: readonly string[]): readonly LintRule[] 
     {
       name: 'unknown-extension',
       threat: 'S25',
+      beyond: 'reaches',
       query: `select '' as space, 'shared' as kind, quote_ident(e.extname) as name, e.extname::text as detail,
           'warning' as severity
         from pg_extension e

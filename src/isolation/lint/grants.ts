@@ -39,6 +39,7 @@ export const GRANT_RULES: readonly LintRule[] = [
   {
     name: 'tenant-role-above-policies',
     threat: 'S12',
+    beyond: 'roles',
     query: `select '' as space, 'shared' as kind, quote_ident(r.rolname) as name, 'error' as severity,
         case when r.rolsuper then 'a superuser' else 'BYPASSRLS' end as detail
       from pg_roles r where (r.rolsuper or r.rolbypassrls) and (
@@ -52,6 +53,7 @@ export const GRANT_RULES: readonly LintRule[] = [
   {
     name: 'row-security-switched-off',
     threat: 'S13',
+    beyond: 'roles',
     query: `select '' as space, 'shared' as kind, 'warning' as severity, '' as detail,
         coalesce('role ' || quote_ident(r.rolname), '') || case when r.oid is not null and d.oid is not null then ' in ' else '' end
           || coalesce('database ' || quote_ident(d.datname), '') as name

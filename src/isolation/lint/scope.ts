@@ -1,14 +1,30 @@
 /** Whose objects the lint looks at, and who counts as a tenant: common expressions in front of every rule's query. */
+import { quoteLiteral } from '../../sql/quote.ts'
+
+const CATALOGS = `
+tenant_schemas as (select schema_name from tenantry.tenants where model = 'schema'),
+shared_homes as (select schema_name, pattern_schema from tenantry.shared_homes),
+place as (select false as alone),`
+
+const aloneWith = (schema: string): string => `
+tenant_schemas as (select ${quoteLiteral(schema)} as schema_name),
+shared_homes as (select null::text as schema_name, null::text as pattern_schema where false),
+place as (select true as alone),`
 
 /**
  * - `tenant_roles`: PUBLIC (0), the group of all tenants and its members. Whoever makes roles is no tenant.
  * - `spaces`: the user's schemas. Their `kind` is `tenant` (one tenant's own), `home` (tables derived for the tenants of the
  *   shared model) or `shared` (all others). The pattern is left out: what is in it shows in the home.
  * - `relations` and `routines`: the user's, without those of extensions; `reached` by tenants' rights on it.
- * - `carriers`: tables outside of tenants' own schemas with a column named as one of $1.
+ * - `carriers`: tables outside of tenants' own schemas with a column named as one of $1; none where there is one tenant alone.
  * Source: PostgreSQL manual, 52 System Catalogs.
+ * @param home the schema of the tenant whose own database it is; the catalog's database by default.
  */
-export const SCOPE = `with
+export function scopeOf(home?: string): string {
+  return `with ${home === undefined ? CATALOGS : aloneWith(home)}${SCOPE}`
+}
+
+const SCOPE = `
 tenant_roles as (
   select 0::oid as oid
   union select g.oid from pg_roles g where g.rolname = 'tenantry_tenants'
@@ -17,12 +33,12 @@ tenant_roles as (
 ),
 spaces as (
   select n.oid, n.nspname as space, n.nspacl, case
-      when exists (select from tenantry.tenants t where t.model = 'schema' and t.schema_name = n.nspname) then 'tenant'
-      when exists (select from tenantry.shared_homes h where h.schema_name = n.nspname) then 'home'
+      when exists (select from tenant_schemas t where t.schema_name = n.nspname) then 'tenant'
+      when exists (select from shared_homes h where h.schema_name = n.nspname) then 'home'
       else 'shared' end as kind
   from pg_namespace n
   where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'tenantry')
-    and not exists (select from tenantry.shared_homes h where h.pattern_schema = n.nspname)
+    and not exists (select from shared_homes h where h.pattern_schema = n.nspname)
 ),
 relations as (
   select c.*, s.space, s.kind, coalesce((
@@ -44,7 +60,8 @@ routines as (
 carriers as (
   select distinct on (r.oid) r.*, a.attname as tenant_column, a.attnum as tenant_attnum
   from relations r join pg_attribute a on a.attrelid = r.oid
-  where r.kind <> 'tenant' and r.relkind in ('r', 'p') and a.attname = any ($1::text[]) and not a.attisdropped
+  where not (select alone from place)
+    and r.kind <> 'tenant' and r.relkind in ('r', 'p') and a.attname = any ($1::text[]) and not a.attisdropped
   order by r.oid, array_position($1::text[], a.attname::text)
 )
 `
