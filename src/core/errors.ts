@@ -575,6 +575,27 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY415: {
+    status: 500,
+    message: 'The migration {file} was edited after it ran for {target}.',
+    hint: 'Put the former text back, and write what shall change as a new migration. If both do the same, `tenantry migrate status --verify --accept-edits` records the text as it is now.',
+  },
+  TNY416: {
+    status: 500,
+    message: 'The migration {file} cannot be undone for {target}: {reason}.',
+    hint: 'Write its down part, or a new migration that does the opposite.',
+  },
+  TNY417: {
+    status: 500,
+    message:
+      'The migration {file} was interrupted for {target} in the statement of line {line}, outside of a transaction.',
+    hint: 'Look whether that statement took effect, then tell: `unfinished: "again"` repeats it, `"done"` goes on behind it.',
+  },
+  TNY418: {
+    status: 400,
+    message: 'There is no migration {name} to stop at.',
+    hint: 'Give the name of a file, as `tenantry migrate status` shows it.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

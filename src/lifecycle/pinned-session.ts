@@ -67,7 +67,7 @@ export function pinnedDatabase(session: Queryable, db: AdminDatabase): AdminData
   return {
     query: (text, values) => session.query(text, values),
     transaction: (fn) => inTransaction(session, () => fn(session)),
-    session: (fn) => fn(session),
+    session: (fn, settings) => (settings === undefined ? fn(session) : db.session(fn, settings)),
     inDatabase: (name) => db.inDatabase(name),
     close: async () => undefined,
   }

@@ -6,7 +6,8 @@ import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import type { TenantStatus } from '../core/tenant.ts'
-import { applyMigrations, ledgerFailure } from './apply/apply-migrations.ts'
+import { applyMigrations } from './apply/apply-migrations.ts'
+import { ledgerFailure } from './apply/migration-failure.ts'
 import { applyToShared } from './shared-form/apply-shared.ts'
 import {
   type FleetMember,
@@ -242,7 +243,7 @@ async function collect(apply: (onApplied: (name: string) => void) => Promise<voi
     return { applied }
   } catch (error) {
     // Anything else means that the session is gone, and the lock with it.
-    if (!(error instanceof TenantryError && /^TNY40[237]$/.test(error.code))) throw error
+    if (!(error instanceof TenantryError && /^TNY4(0[237]|1[5678])$/.test(error.code))) throw error
     return { applied, error }
   }
 }

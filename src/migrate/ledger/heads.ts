@@ -46,13 +46,6 @@ export function moveHead(schema: string, digest: string | undefined, version: nu
     select (case count(*) when 1 then '0' else ${quoteLiteral(UNKNOWN_STEP)} end)::int from moved`
 }
 
-/** The number that a context carries as the tenant's version, where `count` migrations ran. */
-export function versionAt({ migrations }: Chain, count: number): number | undefined {
-  const digits = /^\d+/.exec(migrations[count - 1]?.name ?? '')?.[0]
-  const version = Number(digits)
-  return digits !== undefined && Number.isSafeInteger(version) ? version : undefined
-}
-
 /**
  * Makes the history know all steps of a chain, and makes the two tables first where this is a tenant's own database.
  * @param session one connection, outside of a transaction.

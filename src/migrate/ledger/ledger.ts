@@ -33,6 +33,8 @@ export interface Ledger {
   readonly applied: readonly string[]
   /** `unsettled`: the tenant's role has rights on it, or the admin has none. */
   readonly state: 'missing' | 'unsettled' | 'settled'
+  /** The target's head is one that the files have, too: nothing that ran there was edited. */
+  readonly unedited?: boolean | undefined
   /** Why it could not be read, where it could not. */
   readonly problem?: unknown
 }
@@ -77,11 +79,29 @@ export function becomeOwner(target: Target): string {
   return target.ownerRole === undefined ? '' : `set local role ${quoteIdent(target.ownerRole)};`
 }
 
-/** Records a migration, never before the rows that are there: node-pg-migrate orders by time, and clocks jump. */
-export function recordMigration(target: Target, name: string): string {
+/** What the statements that change a ledger say where it is not what it was: a cast that fails. */
+export const LEDGER_MOVED = 'tenantry: the ledger moved on'
+
+/**
+ * Records a migration as number `position`, from 0, never before the rows that are there: node-pg-migrate orders by
+ * time, and clocks jump.
+ */
+export function recordMigration(target: Target, name: string, position: number): string {
+  const [table, text] = [ledgerTable(target.schema), quoteLiteral(name)]
+  return `insert into ${table} (name, run_on) select ${text}, greatest(now()::timestamp, max(run_on)) from ${table}
+    having ${only(`count(*) = ${position} and not coalesce(bool_or(name = ${text}), false)`)}`
+}
+
+/** Takes back the record of the last one of `count` migrations. */
+export function unrecordMigration(target: Target, name: string, count: number): string {
   const table = ledgerTable(target.schema)
-  return `insert into ${table} (name, run_on)
-    select ${quoteLiteral(name)}, greatest(now()::timestamp, max(run_on)) from ${table}`
+  return `with gone as (delete from ${table} where name = ${quoteLiteral(name)} and (select count(*) from ${table}) = ${count}
+      and id = (select id from ${table} order by run_on desc, id desc limit 1) returning 1)
+    select from gone having ${only('count(*) = 1')}`
+}
+
+function only(condition: string): string {
+  return `(case when ${condition} then '0' else ${quoteLiteral(LEDGER_MOVED)} end)::int = 0`
 }
 
 /** Tells processes that serve the tenant, or for the shared set all tenants: what they prepared no longer holds. */
