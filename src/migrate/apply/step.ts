@@ -4,7 +4,7 @@ import { TenantryError } from '../../core/errors.ts'
 import { quoteIdent } from '../../sql/quote.ts'
 import { sqlState } from '../../sql/sql-state.ts'
 import type { MigrationOptions, ScriptPerTenant, SqlScript } from '../files/migration.ts'
-import { UNKNOWN_STEP } from '../ledger/heads.ts'
+import { lacksTables, UNKNOWN_STEP } from '../ledger/heads.ts'
 import { announceMigration, LEDGER_MOVED, type Target } from '../ledger/ledger.ts'
 import { failure, lineOf, opening } from './migration-failure.ts'
 
@@ -86,6 +86,7 @@ export function enterTarget(
 
 /** The outcome that a failed cast of ours means. */
 export function foundOtherwise(error: unknown): StepOutcome | undefined {
+  if (lacksTables(error)) return 'unknown'
   if (sqlState(error) !== '22P02' || !(error instanceof Error)) return undefined
   if (error.message.includes(LEDGER_MOVED)) return 'moved'
   return error.message.includes(UNKNOWN_STEP) ? 'unknown' : undefined

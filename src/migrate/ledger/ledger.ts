@@ -5,6 +5,7 @@ import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
+import { lacksTables } from './heads.ts'
 
 /** A schema that migrations are for, and as whom they run there. */
 export interface Target {
@@ -33,8 +34,8 @@ export interface Ledger {
   readonly applied: readonly string[]
   /** `unsettled`: the tenant's role has rights on it, or the admin has none. */
   readonly state: 'missing' | 'unsettled' | 'settled'
-  /** The target's head is one that the files have, too: nothing that ran there was edited. */
-  readonly unedited?: boolean | undefined
+  /** What its head points to; `undefined` where nothing ran, or only another tool did. */
+  readonly digest?: string | undefined
   /** Why it could not be read, where it could not. */
   readonly problem?: unknown
 }
@@ -45,8 +46,10 @@ const CHUNK = 250
 /** 'tny' in ASCII: the first key of the locks on targets, so that they meet no lock of the application's. */
 const LOCK_CLASS = 0x746e79
 
-const LOCATE = `
+/** @param heads whether this database has heads: a tenant's own has none before its first step. */
+const locate = (heads: boolean): string => `
   select json_build_object(
+    'digest', ${heads ? 'h.digest' : 'null'},
     'missing', c.oid is null,
     'readable', has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
     'open', has_table_privilege(r.oid, c.oid, 'select, insert, update, delete, truncate')
@@ -55,9 +58,11 @@ const LOCATE = `
   left join pg_namespace n on n.nspname = t.schema
   left join pg_class c on c.relnamespace = n.oid and c.relname = 'pgmigrations' and c.relkind in ('r', 'p')
   left join pg_roles r on r.rolname = t.role
+  ${heads ? "left join tenantry.migration_heads h on h.schema_name = t.schema and h.database_name = ''" : ''}
   order by t.position`
 
 interface Located {
+  readonly digest: string | null
   readonly missing: boolean
   readonly readable: boolean | null
   readonly open: boolean | null
@@ -124,10 +129,15 @@ export async function readLedgers(session: Queryable, targets: readonly Target[]
 }
 
 async function readChunk(session: Queryable, targets: readonly Target[]): Promise<Ledger[]> {
-  const { rows } = await session.query<{ found: string }>(LOCATE, [
-    targets.map((target) => target.schema),
-    targets.map((target) => target.tenantRole ?? null),
-  ])
+  const ask = (heads: boolean) =>
+    session.query<{ found: string }>(locate(heads), [
+      targets.map((target) => target.schema),
+      targets.map((target) => target.tenantRole ?? null),
+    ])
+  const { rows } = await ask(true).catch((error: unknown) => {
+    if (lacksTables(error)) return ask(false)
+    throw error
+  })
   const found = rows.map((row) => JSON.parse(row.found) as Located)
   const names = await readNames(
     session,
@@ -139,11 +149,12 @@ async function readChunk(session: Queryable, targets: readonly Target[]): Promis
   })
   const ledgers: Ledger[] = []
   for (const [index, target] of targets.entries()) {
-    const { missing = true, readable = false, open = false } = found[index] ?? {}
+    const { missing = true, readable = false, open = false, digest: head = null } = found[index] ?? {}
+    const digest = head ?? undefined
     const applied = names.get(target)
     const state = missing ? 'missing' : readable === true && open !== true ? 'settled' : 'unsettled'
-    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state })
-    else ledgers.push({ ...(await readAsOwner(session, target)), state })
+    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state, digest })
+    else ledgers.push({ ...(await readAsOwner(session, target)), state, digest })
   }
   return ledgers
 }
@@ -162,7 +173,7 @@ function selectNames(target: Target, position: number): string {
   return `select json_build_array(${position}, ${names})::text as names`
 }
 
-async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state'>> {
+async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state' | 'digest'>> {
   try {
     await session.query(`begin; ${becomeOwner(target)}`)
     const names = await readNames(session, [target])
