@@ -29,10 +29,13 @@ export function upSchema(
   { ledger, until }: { ledger?: FleetMember['ledger']; until?: string | undefined },
 ): Promise<Outcome> {
   const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
+  const end = migrations.findIndex(({ name }) => name === until)
+  const last = (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
   return collect(
     (onApplied) =>
       applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, heldBack: until, onApplied }),
     options.signal,
+    last,
   )
 }
 
@@ -81,16 +84,20 @@ export async function upTogether(
   const migrations = end < 0 ? tenant : tenant.slice(0, Math.max(end, ledger?.applied.length ?? 0))
   let refused: string | undefined
   const onRefused = (name: string): void => void (refused = name)
-  const outcome = await collect(async (onApplied) => {
-    if (options.dryRun !== true) {
-      return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
-    }
-    const names = await rehearseOnShared(session, home, migrations, {
-      lockTimeoutMs,
-      listSharing,
-      onFailed: onRefused,
-    })
-    names.forEach(onApplied)
-  }, options.signal)
+  const outcome = await collect(
+    async (onApplied) => {
+      if (options.dryRun !== true) {
+        return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
+      }
+      const names = await rehearseOnShared(session, home, migrations, {
+        lockTimeoutMs,
+        listSharing,
+        onFailed: onRefused,
+      })
+      for (const name of names) onApplied(name)
+    },
+    options.dryRun === true ? undefined : options.signal,
+    migrations.at(-1)?.name,
+  )
   return outcome.error?.code === 'TNY407' ? { ...outcome, refused } : outcome
 }
