@@ -575,6 +575,11 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY411: {
+    status: 500,
+    message: 'The migration {file} cannot run in the order that it asks for: {reason} (line {line}).',
+    hint: 'Write `-- tenantry: after tenant/NAME` in a shared migration, or `after shared/NAME` in one of tenants.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */
