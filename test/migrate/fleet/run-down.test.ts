@@ -64,7 +64,10 @@ test('a down part that fails leaves its tenant as it was, and the others go on',
 })
 
 test('a dry run upwards finds what fails, and changes nothing', async () => {
-  await world.shared.write({ '1_plans.sql': 'create table public.plans (name text primary key)' })
+  await world.shared.write({
+    '1_plans.sql':
+      'create table public.plans (name text primary key); grant references on public.plans to public',
+  })
   await world.folder.write({
     '2_a.sql': 'create table a (plan text references public.plans)',
     '4_bad.sql': "insert into log values ('4'); insert into a values ('none')",
