@@ -1,6 +1,5 @@
 /** Brings one schema up to date: each migration is a step, and what ran before a failure stays. */
 import type { Queryable } from '../../core/database.ts'
-import { TenantryError } from '../../core/errors.ts'
 import type { Migration } from '../files/migration.ts'
 import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
@@ -18,8 +17,6 @@ export interface ApplyOptions extends StepLimits {
   readonly chain?: Chain | undefined
   /** What the ledger said lately; read now where absent. Being out of date does no harm. */
   readonly ledger?: Ledger | undefined
-  /** The last migration that runs. Where it ran already, nothing does. */
-  readonly to?: string | undefined
   /** The migration that does not run yet, nor any behind it; where it ran already, nothing is held back. */
   readonly heldBack?: string | undefined
   /** Called after each commit. */
@@ -32,7 +29,7 @@ export interface ApplyOptions extends StepLimits {
  * Runs what is missing in a schema. Others may do the same at the same time: each migration runs exactly once.
  * @param session one connection, outside a transaction.
  * @throws TNY402 where a migration failed; nothing of it is left. TNY403 where the order does not fit, TNY415 where a
- * file was edited after it ran here, TNY418 where `to` is no migration.
+ * file was edited after it ran here.
  */
 export async function applyMigrations(
   session: Queryable,
@@ -45,7 +42,6 @@ export async function applyMigrations(
     if (problem !== undefined) throw ledgerFailure(problem, target)
     return findMissing(migrations, applied, target.label)
   }
-  const end = requireEnd(migrations, options)
   const ledger = options.ledger ?? (await read(session, target))
   let missing = missingFrom(ledger)
   await requireUnedited(session, target, chain, ledger)
@@ -57,7 +53,6 @@ export async function applyMigrations(
   while (missing[0] !== undefined && missing[0].name !== options.heldBack) {
     const migration = missing[0]
     const position = migrations.length - missing.length
-    if (position >= end) return
     if (await applyOne(session, target, migration, { ...options, chain, position })) {
       options.onApplied?.(migration.name)
       missing = missing.slice(1)
@@ -68,14 +63,6 @@ export async function applyMigrations(
       throw ledgerFailure(new Error('it reads differently inside the transaction'), target)
     }
   }
-}
-
-/** How many of the migrations may run. @throws TNY418 */
-function requireEnd(migrations: readonly Migration[], { to }: Pick<ApplyOptions, 'to'>): number {
-  if (to === undefined) return migrations.length
-  const at = migrations.findIndex(({ name }) => name === to)
-  if (at < 0) throw new TenantryError('TNY418', { params: { name: to } })
-  return at + 1
 }
 
 async function read(session: Queryable, target: Target): Promise<Ledger> {
