@@ -1,6 +1,8 @@
 /** The tenants' part of `up`: who is behind, wave by wave. */
 import type { Queryable } from '../../core/database.ts'
 import type { Migration } from '../files/migration.ts'
+import { chainOf } from '../ledger/chain.ts'
+import { recordHistory } from '../ledger/heads.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
@@ -59,6 +61,8 @@ export async function upTenants(given: TenantsRun): Promise<void> {
   }
   const run: UpwardRun = { project, options, tenant, sharedBefore: given.sharedBefore, until: () => until }
   const failed: FleetMember[] = []
+  // Once, where each worker would find out by itself.
+  if (behind.length > 0 && options.dryRun !== true) await recordHistory(session, chainOf(tenant))
   if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
     const refusal = await tryTogetherFirst(run, session, sharedHome, together, roster)
     if (refusal !== undefined) {
