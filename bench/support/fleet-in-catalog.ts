@@ -20,7 +20,7 @@ const FILL = `
   insert into tenantry.migration_heads (schema_name, digest, version)
     select schema_name, DIGEST, 1 from tenantry.tenants;
   commit;
-  vacuum analyze tenantry.tenants`
+  vacuum analyze`
 
 /** Makes them anew. `close` drops their database. */
 export async function makeFleet(

@@ -40,19 +40,21 @@ export interface ReadBehindOptions {
   readonly pageSize?: number | undefined
 }
 
-const FLEET = `from tenantry.tenants t
-  left join tenantry.migration_heads h
+const FLEET = `with fleet as materialized (
+  select t.id, t.status, t.plan, t.model, t.database_name, t.schema_name, t.role_name, t.owner_role, h.digest
+  from tenantry.tenants t left join tenantry.migration_heads h
     on h.schema_name = t.schema_name and h.database_name = coalesce(t.database_name, '')
-  where t.model <> 'shared' and t.status = any ($1)`
+  where t.model <> 'shared' and t.status = any ($1))`
 
-const COUNTS = `coalesce((select json_agg(json_build_object('digest', c.digest, 'tenants', c.tenants)) from
-  (select h.digest, count(*) as tenants ${FLEET} group by h.digest) c), '[]')`
+const COUNTS = `(select coalesce(json_agg(json_build_object('digest', c.digest, 'tenants', c.tenants)), '[]')
+  from (select digest, count(*) as tenants from fleet group by digest) c)`
 
-const PAGE = `coalesce((select json_agg(json_build_object('id', m.id, 'key', m.key, 'status', m.status, 'plan', m.plan,
+/** Keys are looked up for those that are behind alone: most often nobody is. */
+const PAGE = `(select coalesce(json_agg(json_build_object('id', m.id, 'key', m.key, 'status', m.status, 'plan', m.plan,
     'model', m.model, 'database', m.database_name, 'schema', m.schema_name, 'role', m.role_name,
-    'ownerRole', m.owner_role, 'digest', m.digest) order by m.key) from
-  (select t.*, b.key, h.digest ${FLEET.replace('left join', 'join tenantry.keys b on b.tenant_id = t.id and not b.is_alias\n  left join')}
-     and b.key > $2 and h.digest is distinct from $3 order by b.key limit $4) m), '[]')`
+    'ownerRole', m.owner_role, 'digest', m.digest) order by m.key), '[]')
+  from (select f.*, k.key from fleet f join tenantry.keys k on k.tenant_id = f.id and not k.is_alias
+    where f.digest is distinct from $3 and k.key > $2 order by k.key limit $4) m)`
 
 interface Found {
   readonly id: string
@@ -82,7 +84,7 @@ export async function readBehind(
   const { statuses = ['active', 'suspended', 'moving'], pageSize = 500 } = options
   async function ask(select: string, after: string): Promise<string[]> {
     const { rows } = await session.query<{ found: string }>(
-      `select json_build_array(${select})::text as found`,
+      `${FLEET} select json_build_array(${select})::text as found`,
       [statuses, after, chain.head ?? null, pageSize],
     )
     return JSON.parse(rows[0]?.found ?? '[]') as string[]
