@@ -15,7 +15,7 @@ export async function requireUnedited(
   chain: Chain,
   { applied, digest }: Ledger,
 ): Promise<void> {
-  if (digest === undefined || chain.ran(digest) !== undefined) return
+  if (applied.length === 0 || digest === undefined || chain.ran(digest) !== undefined) return
   const steps = await readSteps(session, digest)
   const edited = chain.migrations
     .slice(0, applied.length)
