@@ -3,8 +3,9 @@ import pg from 'pg'
 import type { ConnectionSpec } from '../core/config.ts'
 import type { AdminDatabase, Queryable, Rows } from '../core/database.ts'
 import { connectionConfig } from './connection/connection-config.ts'
+import { noteStatementsDone } from '../sql/statements-done.ts'
 import { databaseError } from './connection/database-error.ts'
-import { withDatabase } from './pool/other-config.ts'
+import { withDatabase, withSettings } from './pool/other-config.ts'
 
 /**
  * Opens at most `max` connections, on demand; idle ones close after ten seconds.
@@ -43,6 +44,24 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
     }
   }
 
+  /** Beside the pool: it was begun with settings that the others do not have. */
+  async function withOwn<T>(
+    settings: Readonly<Record<string, string>>,
+    fn: (client: Queryable) => Promise<T>,
+  ): Promise<T> {
+    const client = new pg.Client({ ...withSettings(config, settings), connectionTimeoutMillis: 10_000 })
+    // A connection that breaks is told by the statement that needs it.
+    client.on('error', () => undefined)
+    await client.connect().catch((error: unknown) => {
+      throw databaseError(error, 'connect')
+    })
+    try {
+      return await fn({ query: (text, values) => send(client, text, values) })
+    } finally {
+      await client.end()
+    }
+  }
+
   return {
     query: (text, values) => withClient(true, (client) => client.query(text, values)),
     transaction: (fn) =>
@@ -57,7 +76,7 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
           throw error
         }
       }),
-    session: (fn) => withClient(false, fn),
+    session: (fn, settings) => (settings === undefined ? withClient(false, fn) : withOwn(settings, fn)),
     inDatabase(name) {
       const known = others.get(name)
       if (known !== undefined) return known
@@ -66,6 +85,7 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
       others.set(name, other)
       return other
     },
+    apart: (size) => openPool(config, size),
     async close() {
       await Promise.all([pool.end(), ...[...others.values()].map((other) => other.close())])
     },
@@ -76,12 +96,25 @@ interface Sender {
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount: number | null }>
 }
 
+/** node-postgres' protocol layer, as far as it is listened to here. */
+interface Protocol {
+  on(event: 'commandComplete', listener: () => void): void
+  off(event: 'commandComplete', listener: () => void): void
+}
+
 async function send<R>(client: Sender, text: string, values?: readonly unknown[]): Promise<Rows<R>> {
+  const { connection } = client as unknown as { connection: Protocol }
+  let done = 0
+  const count = (): void => void (done += 1)
+  connection.on('commandComplete', count)
   try {
     const result = await (values === undefined ? client.query(text) : client.query(text, [...values]))
     return result as Rows<R>
   } catch (error) {
+    noteStatementsDone(error, done)
     throw databaseError(error, 'statement')
+  } finally {
+    connection.off('commandComplete', count)
   }
 }
 

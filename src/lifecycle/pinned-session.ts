@@ -61,14 +61,15 @@ export async function inTransaction<T>(session: Queryable, fn: () => Promise<T>)
 
 /**
  * The session as an `AdminDatabase`, for what takes one: all of it stays on this connection.
- * @param db for other databases, which this connection does not reach.
+ * @param db for other databases and other connections, which this one does not reach.
  */
 export function pinnedDatabase(session: Queryable, db: AdminDatabase): AdminDatabase {
   return {
     query: (text, values) => session.query(text, values),
     transaction: (fn) => inTransaction(session, () => fn(session)),
-    session: (fn) => fn(session),
+    session: (fn, settings) => (settings === undefined ? fn(session) : db.session(fn, settings)),
     inDatabase: (name) => db.inDatabase(name),
+    apart: (max) => db.apart(max),
     close: async () => undefined,
   }
 }

@@ -1,5 +1,6 @@
 /** The file format of node-pg-migrate 9: which names are migrations, in which order they run, where a text splits. */
 import { parse } from 'node:path'
+import { dateOf } from './migration-version.ts'
 
 /** A migration's text, cut at its markers. */
 export interface Sections {
@@ -8,6 +9,8 @@ export interface Sections {
   /** Where the Up marker stands in the text, in UTF-16 units; `undefined` where there is none. */
   readonly upStart: number | undefined
   readonly down: string | undefined
+  /** Where the Down marker stands; 0 where there is none. */
+  readonly downStart: number
   /** What stands before the first marker; node-pg-migrate drops it silently. Empty without an Up marker. */
   readonly preamble: string
 }
@@ -23,13 +26,14 @@ export function splitSections(text: string): Sections {
     up: up < 0 ? text : text.slice(up, down < up ? undefined : down),
     upStart: up < 0 ? undefined : up,
     down: down < 0 ? undefined : text.slice(down, up < down ? undefined : up),
+    downStart: Math.max(down, 0),
     preamble: up < 0 ? '' : text.slice(0, down < 0 ? up : Math.min(up, down)),
   }
 }
 
-/** Files that node-pg-migrate does not look at. */
+/** Files that are no migrations: hidden ones, as node-pg-migrate has it, and what a compiler leaves beside code. */
 export function isIgnored(file: string): boolean {
-  return file.startsWith('.')
+  return file.startsWith('.') || /\.d\.[cm]?ts$|\.map$/i.test(file)
 }
 
 /** The name that the ledger records: the file's, without its extension. */
@@ -37,17 +41,14 @@ export function migrationName(file: string): string {
   return parse(file).name
 }
 
+/** The folder, below that of the migrations, of files that run whenever they change. */
+export const REPEATABLE = 'repeatable'
+
 /** Why a file cannot be a migration, judged by its name; `undefined` where it can. */
 export function fileNameProblem(file: string): string | undefined {
   const { name, ext } = parse(file)
-  if (/^\.[cm]?[jt]s$/i.test(ext)) {
-    return 'migrations of node-pg-migrate in JavaScript or TypeScript are not supported yet; write it as .sql'
-  }
-  if (ext.toLowerCase() !== '.sql') return 'only .sql files belong into a folder of migrations'
+  if (!/^\.(sql|[cm]?[jt]s)$/i.test(ext)) return 'only SQL and code belong into a folder of migrations'
   if (!/^\d/.test(name)) return 'its name must begin with a number, as in 1700000000000_create-orders.sql'
-  if (/\.(up|down)$/i.test(name)) {
-    return 'up and down belong into one file, under the markers "-- Up Migration" and "-- Down Migration"'
-  }
   if (name.length > 255) return 'its name is longer than the 255 characters that the ledger holds'
   return undefined
 }
@@ -70,8 +71,5 @@ export function compareFiles(a: string, b: string): number {
 
 function numericPrefix(file: string): number {
   const digits = /^\d+/.exec(file)?.[0] ?? ''
-  if (digits.length !== 17) return Number(digits)
-  const [, year, month, day, hours, minutes, seconds, ms] =
-    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})$/.exec(digits) ?? []
-  return Date.parse(`${year}-${month}-${day}T${hours}:${minutes}:${seconds}.${ms}Z`)
+  return digits.length === 17 ? dateOf(digits) : Number(digits)
 }

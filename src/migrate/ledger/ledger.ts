@@ -5,6 +5,7 @@ import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
+import { lacksTables } from './heads.ts'
 
 /** A schema that migrations are for, and as whom they run there. */
 export interface Target {
@@ -17,6 +18,14 @@ export interface Target {
   readonly tenantId?: string | undefined
   /** For people: the tenant's key, or `shared`. */
   readonly label: string
+}
+
+/** The shared set's: it runs once, as the admin. */
+export const SHARED_SET: Target = {
+  schema: 'public',
+  ownerRole: undefined,
+  tenantRole: undefined,
+  label: 'shared',
 }
 
 /** The name of all tenants that share tables, for people: no key holds a space. */
@@ -33,6 +42,8 @@ export interface Ledger {
   readonly applied: readonly string[]
   /** `unsettled`: the tenant's role has rights on it, or the admin has none. */
   readonly state: 'missing' | 'unsettled' | 'settled'
+  /** What its head points to; `undefined` where nothing ran, or only another tool did. */
+  readonly digest?: string | undefined
   /** Why it could not be read, where it could not. */
   readonly problem?: unknown
 }
@@ -42,9 +53,13 @@ const CHUNK = 250
 
 /** 'tny' in ASCII: the first key of the locks on targets, so that they meet no lock of the application's. */
 const LOCK_CLASS = 0x746e79
+/** Of sessions that work outside of transactions, so that they are in nobody's way but each other's. */
+const OUTSIDE_CLASS = LOCK_CLASS + 1
 
-const LOCATE = `
+/** @param heads whether this database has heads: a tenant's own has none before its first step. */
+const locate = (heads: boolean): string => `
   select json_build_object(
+    'digest', ${heads ? 'h.digest' : 'null'},
     'missing', c.oid is null,
     'readable', has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
     'open', has_table_privilege(r.oid, c.oid, 'select, insert, update, delete, truncate')
@@ -53,16 +68,18 @@ const LOCATE = `
   left join pg_namespace n on n.nspname = t.schema
   left join pg_class c on c.relnamespace = n.oid and c.relname = 'pgmigrations' and c.relkind in ('r', 'p')
   left join pg_roles r on r.rolname = t.role
+  ${heads ? "left join tenantry.migration_heads h on h.schema_name = t.schema and h.database_name = ''" : ''}
   order by t.position`
 
 interface Located {
+  readonly digest: string | null
   readonly missing: boolean
   readonly readable: boolean | null
   readonly open: boolean | null
 }
 
 /** The ledger's name, quoted and qualified. */
-export function ledgerTable(schema: string): string {
+function ledgerTable(schema: string): string {
   return `${quoteIdent(schema)}.pgmigrations`
 }
 
@@ -72,16 +89,51 @@ export function lockTarget(target: Target): string {
   return `select pg_advisory_xact_lock(${LOCK_CLASS}, ${key})`
 }
 
+/**
+ * Takes, or gives back, the lock of a session that works on a target outside of transactions. Never waits: a statement
+ * that waits holds a snapshot.
+ */
+export async function tryTargetLock(
+  session: Queryable,
+  target: Target,
+  what: 'take' | 'release' = 'take',
+): Promise<boolean> {
+  const key = createHash('sha256').update(target.schema).digest().readInt32BE()
+  const call = what === 'take' ? 'pg_try_advisory_lock' : 'pg_advisory_unlock'
+  const { rows } = await session.query<{ got: string }>(
+    `select ${call}(${OUTSIDE_CLASS}, ${key})::text as got`,
+  )
+  return rows[0]?.got === 'true'
+}
+
 /** To the end of the transaction, everything is done by the schema's owner. */
 export function becomeOwner(target: Target): string {
   return target.ownerRole === undefined ? '' : `set local role ${quoteIdent(target.ownerRole)};`
 }
 
-/** Records a migration, never before the rows that are there: node-pg-migrate orders by time, and clocks jump. */
-export function recordMigration(target: Target, name: string): string {
+/** What the statements that change a ledger say where it is not what it was: a cast that fails. */
+export const LEDGER_MOVED = 'tenantry: the ledger moved on'
+
+/**
+ * Records a migration as number `position`, from 0, never before the rows that are there: node-pg-migrate orders by
+ * time, and clocks jump.
+ */
+export function recordMigration(target: Target, name: string, position: number): string {
+  const [table, text] = [ledgerTable(target.schema), quoteLiteral(name)]
+  return `insert into ${table} (name, run_on) select ${text}, greatest(now()::timestamp, max(run_on)) from ${table}
+    having ${only(`count(*) = ${position} and not coalesce(bool_or(name = ${text}), false)`)}`
+}
+
+/** Takes back the record of the last one of `count` migrations. */
+export function unrecordMigration(target: Target, name: string, count: number): string {
   const table = ledgerTable(target.schema)
-  return `insert into ${table} (name, run_on)
-    select ${quoteLiteral(name)}, greatest(now()::timestamp, max(run_on)) from ${table}`
+  return `with gone as (delete from ${table} where name = ${quoteLiteral(name)} and (select count(*) from ${table}) = ${count}
+      and id = (select id from ${table} order by run_on desc, id desc limit 1) returning 1)
+    select from gone having ${only('count(*) = 1')}`
+}
+
+function only(condition: string): string {
+  return `(case when ${condition} then '0' else ${quoteLiteral(LEDGER_MOVED)} end)::int = 0`
 }
 
 /** Tells processes that serve the tenant, or for the shared set all tenants: what they prepared no longer holds. */
@@ -104,10 +156,15 @@ export async function readLedgers(session: Queryable, targets: readonly Target[]
 }
 
 async function readChunk(session: Queryable, targets: readonly Target[]): Promise<Ledger[]> {
-  const { rows } = await session.query<{ found: string }>(LOCATE, [
-    targets.map((target) => target.schema),
-    targets.map((target) => target.tenantRole ?? null),
-  ])
+  const ask = (heads: boolean) =>
+    session.query<{ found: string }>(locate(heads), [
+      targets.map((target) => target.schema),
+      targets.map((target) => target.tenantRole ?? null),
+    ])
+  const { rows } = await ask(true).catch((error: unknown) => {
+    if (lacksTables(error)) return ask(false)
+    throw error
+  })
   const found = rows.map((row) => JSON.parse(row.found) as Located)
   const names = await readNames(
     session,
@@ -119,11 +176,12 @@ async function readChunk(session: Queryable, targets: readonly Target[]): Promis
   })
   const ledgers: Ledger[] = []
   for (const [index, target] of targets.entries()) {
-    const { missing = true, readable = false, open = false } = found[index] ?? {}
+    const { missing = true, readable = false, open = false, digest: head = null } = found[index] ?? {}
+    const digest = head ?? undefined
     const applied = names.get(target)
     const state = missing ? 'missing' : readable === true && open !== true ? 'settled' : 'unsettled'
-    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state })
-    else ledgers.push({ ...(await readAsOwner(session, target)), state })
+    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state, digest })
+    else ledgers.push({ ...(await readAsOwner(session, target)), state, digest })
   }
   return ledgers
 }
@@ -142,7 +200,7 @@ function selectNames(target: Target, position: number): string {
   return `select json_build_array(${position}, ${names})::text as names`
 }
 
-async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state'>> {
+async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state' | 'digest'>> {
   try {
     await session.query(`begin; ${becomeOwner(target)}`)
     const names = await readNames(session, [target])

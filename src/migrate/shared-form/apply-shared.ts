@@ -5,8 +5,12 @@ import { TenantryError } from '../../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
 import { quoteIdent } from '../../sql/quote.ts'
-import { CLEAN_SESSION, failure, ledgerFailure } from '../apply/apply-migrations.ts'
+import { failure, ledgerFailure } from '../apply/migration-failure.ts'
+import { CLEAN_SESSION, foundOtherwise } from '../apply/step.ts'
+import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
+import { moveHead, recordHistory } from '../ledger/heads.ts'
+import { requireUnedited } from '../ledger/require-unedited.ts'
 import {
   readLedgers,
   recordMigration,
@@ -32,7 +36,8 @@ export interface ApplySharedOptions {
  * Runs what is missing for the tenants that share tables: each migration in the pattern, and repeated in the shared
  * tables, in one transaction. Others may do the same at the same time: each migration runs exactly once.
  * @param session one connection, outside a transaction.
- * @throws TNY407 where a migration cannot run there; TNY402 where it failed. Nothing of it is left.
+ * @throws TNY407 where a migration cannot run there; TNY402 where it failed. Nothing of it is left. TNY403 and TNY415 as
+ * `applyMigrations`.
  */
 export async function applyToShared(
   session: Queryable,
@@ -47,6 +52,8 @@ export async function applyToShared(
   }
   const ledger = await readLedger(session, target)
   let missing = missingFrom(ledger)
+  const chain = chainOf(migrations)
+  await requireUnedited(session, target, chain, ledger)
   if (missing.length > 0 || ledger.state === 'unsettled') {
     await settleLedger(session, target, ledger).catch((error: unknown) => {
       throw ledgerFailure(error, target)
@@ -56,9 +63,10 @@ export async function applyToShared(
   const plans = new Map(missing.map((migration) => [migration.name, plan(migration)]))
   while (missing[0] !== undefined) {
     const migration = missing[0]
-    const applied = migrations.slice(0, migrations.length - missing.length)
+    const position = migrations.length - missing.length
     const steps = plans.get(migration.name) ?? []
-    if (await applyOne(session, home, applied, migration, steps, options)) options.onApplied?.(migration.name)
+    if (await applyOne(session, home, { chain, position }, steps, options))
+      options.onApplied?.(migration.name)
     // Where it was not this run, it was another one.
     missing = missing.slice(1)
   }
@@ -82,18 +90,26 @@ async function readLedger(session: Queryable, target: Target): Promise<Ledger> {
   return ledger ?? { applied: [], state: 'missing' }
 }
 
+interface Place {
+  readonly chain: Chain
+  /** How many migrations ran. */
+  readonly position: number
+}
+
 /** False where another runner was faster and nothing happened. */
 async function applyOne(
   session: Queryable,
   home: SharedHome,
-  before: readonly Migration[],
-  migration: Migration,
+  { chain, position }: Place,
   steps: readonly ReplayStep[],
   options: ApplySharedOptions,
 ): Promise<boolean> {
   const { lockTimeoutMs, listSharing } = options
   const target = sharedTarget(home)
   const owner = quoteIdent(home.ownerRole)
+  const before = chain.migrations.slice(0, position)
+  const migration = chain.migrations[position]
+  if (migration === undefined) return false
   try {
     await session.query('begin')
     await lockShared(session)
@@ -101,19 +117,24 @@ async function applyOne(
       `select coalesce(json_agg(name order by run_on, id), '[]')::text as applied from ${quoteIdent(home.pattern)}.pgmigrations`,
     )
     const applied = JSON.parse(rows[0]?.applied ?? '[]') as string[]
-    if (applied.length < before.length) throw new Error('the ledger reads differently inside the transaction')
-    if (applied.length > before.length) {
+    if (applied.length < position) throw new Error('the ledger reads differently inside the transaction')
+    if (applied.length > position) {
       await session.query('rollback')
-      findMissing([...before, migration], applied.slice(0, before.length + 1), target.label)
+      findMissing([...before, migration], applied.slice(0, position + 1), target.label)
       return false
     }
+    await session.query(moveHead(target.schema, chain.digests[position], migration.version))
     await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
     await replayOnShared(session, home, migration, steps, () => listSharing(session))
-    await session.query(`set local role ${owner}; ${recordMigration(target, migration.name)}; set local role none;
-      notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)
+    await session.query(`set local role ${owner}; ${recordMigration(target, migration.name, position)};
+      set local role none; notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)
     return true
   } catch (error) {
     await session.query('rollback').catch(() => undefined)
+    if (foundOtherwise(error) === 'unknown') {
+      await recordHistory(session, chain)
+      return applyOne(session, home, { chain, position }, steps, options)
+    }
     tellRefusal(error, migration, options)
     throw failure(error, target, migration.file)
   }

@@ -1,15 +1,23 @@
 /** Checks the SQL that a tool's migration amounts to, and makes its names the tenant's. */
 import { TenantryError } from '../../../core/errors.ts'
-import { checkSql } from '../check-sql.ts'
-import { lineAt, type Migration } from '../migration.ts'
 import { splitStatements } from '../../shared-form/sql-nodes.ts'
+import { checksumOf, steadyText } from '../checksum.ts'
+import { codeDirectives, type Directives, sqlDirectives, toOptions } from '../directives.ts'
+import type { Migration, MigrationOptions, SqlScript } from '../migration.ts'
+import { requireSensible, type Unnumbered } from '../read-sql.ts'
 import { createdNames } from './created-names.ts'
-import { localizeNames } from './localize-names.ts'
-import { invalidMigration, type MigrationSource, type SqlPart } from './migration-source.ts'
+import { joinParts, lineOfPart, requireParts } from './join-parts.ts'
+import { type KnownNames, localizeNames } from './localize-names.ts'
+import {
+  type DirectionSql,
+  invalidMigration,
+  type MigrationSource,
+  type SourceSql,
+} from './migration-source.ts'
 
 /** A migration, and what it and all before it create. */
 export interface CheckedSource {
-  readonly migration: Omit<Migration, 'checksum'>
+  readonly migration: Unnumbered
   readonly created: ReadonlySet<string>
 }
 
@@ -25,54 +33,92 @@ export async function checkSource(
   shared: readonly Migration[] | undefined,
 ): Promise<CheckedSource> {
   const { file } = source
-  const { name, parts, verbatim } = await source.compile()
+  const { name, down, ...up } = await source.compile()
   if (name.length > 255) {
     throw invalidMigration(file, 'its name is longer than the 255 characters that the ledger holds')
   }
-  const lineOf = (part: SqlPart, at: number): number | undefined =>
-    verbatim ? lineAt(part.text, at) : part.line
-  for (const part of parts) {
-    const verdict = checkSql(part.text)
-    if ('statements' in verdict) continue
-    throw invalidMigration(file, `${verdict.reason}${inLine(lineOf(part, verdict.at))}`)
+  const directives = directivesOf(file, source.text, up)
+  const options = toOptions(up.options, directives.options)
+  requireSensible(file, options)
+  requireUsual(file, up, options)
+  requireParts(file, up, options)
+  const created = new Set([...(before?.created ?? []), ...namesIn(up.parts.map(({ text }) => text))])
+  const known: KnownNames | undefined =
+    shared === undefined
+      ? undefined
+      : { own: created, shared: new Set(namesIn(shared.map((migration) => migration.up))) }
+  const { sql, ...places } = toScript(file, up, known)
+  const migration = {
+    name,
+    file,
+    up: sql,
+    ...places,
+    options,
+    checksum: checksumOf(textThatCounts(sql, up, known, source), options),
+    ignores: directives.ignores,
+    after: directives.after,
+    perTenant: up.perTenant,
+    ...checkDown(source, down, known),
   }
-  const texts = parts.map(({ text }) => text)
-  const created = new Set([...(before?.created ?? []), ...namesIn(texts)])
-  const known = { own: created, shared: new Set(namesIn(shared?.map(({ up }) => up) ?? [])) }
+  return { migration, created }
+}
+
+function directivesOf(file: string, text: string, { verbatim }: DirectionSql): Directives {
+  return verbatim ? sqlDirectives(file, text, 1) : codeDirectives(file, text)
+}
+
+/** Of code that reads rows the code counts; of other code what it says, if it says that again. */
+function textThatCounts(
+  sql: string,
+  up: DirectionSql,
+  known: KnownNames | undefined,
+  { file, text }: MigrationSource,
+): string {
+  if (up.perTenant !== undefined) return text
+  if (up.again === undefined) return sql
+  return steadyText(sql, toScript(file, { ...up, parts: up.again }, known).sql, text)
+}
+
+/** What reads rows runs in the transaction that it reads them in. */
+function requireUsual(file: string, { perTenant }: DirectionSql, options: MigrationOptions): void {
+  if (perTenant === undefined || (options.transaction && !options.batch)) return
+  throw invalidMigration(file, 'it reads rows, so that it can run in one transaction only')
+}
+
+/** Of SQL, what is wrong is told at once; code that goes up well still does. */
+function checkDown(
+  source: MigrationSource,
+  down: SourceSql['down'],
+  known: KnownNames | undefined,
+): Pick<Migration, 'down' | 'downRefusal'> {
+  if (down === undefined) return { down }
+  if (down instanceof TenantryError) return { down: undefined, downRefusal: down }
+  const { file } = down
+  try {
+    // Code says once how it runs, in both directions; of a file of its own it is that file's head.
+    const { options: said } = directivesOf(file, down.text ?? source.text, down)
+    const options = toOptions(down.options, { ...said, batch: down.verbatim && said.batch === true })
+    requireUsual(file, down, options)
+    requireParts(file, down, options)
+    return { down: { ...toScript(file, down, known), options, perTenant: down.perTenant } }
+  } catch (error) {
+    if (down.verbatim || !(error instanceof TenantryError)) throw error
+    return { down: undefined, downRefusal: error }
+  }
+}
+
+function toScript(file: string, direction: DirectionSql, known: KnownNames | undefined): SqlScript {
+  const { parts, verbatim } = direction
   const localized = parts.map((part) => {
-    if (shared === undefined) return part.text
+    if (known === undefined) return part.text
     const result = localizeNames(part.text, known)
     if ('text' in result) return result.text
-    const params = { file, object: result.object, line: lineOf(part, result.at) ?? '?' }
+    const params = { file, object: result.object, line: lineOfPart(direction, part, result.at) ?? '?' }
     throw new TenantryError('TNY409', { params })
   })
-  return { migration: { name, file, line: 1, ...join(localized, verbatim ? undefined : parts) }, created }
+  return { line: 1, ...joinParts(localized, verbatim ? undefined : parts) }
 }
 
 function namesIn(texts: readonly string[]): readonly string[] {
   return texts.flatMap((text) => (/^\s*$/.test(text) ? [] : createdNames(splitStatements(text))))
-}
-
-/** One text of all, and where it came from. */
-function join(
-  texts: readonly string[],
-  code: readonly SqlPart[] | undefined,
-): Pick<Migration, 'up' | 'lines' | 'statements'> {
-  let up = ''
-  const statements: number[] = []
-  const lines: (number | undefined)[] = []
-  for (const [index, text] of texts.entries()) {
-    const verdict = checkSql(text)
-    for (const at of 'statements' in verdict ? verdict.statements : []) {
-      statements.push(up.length + at)
-      lines.push(code?.[index]?.line)
-    }
-    // A line break ends a last comment.
-    up += index === texts.length - 1 ? text : `${text}\n;\n`
-  }
-  return code === undefined ? { up, statements } : { up, statements, lines }
-}
-
-function inLine(line: number | undefined): string {
-  return line === undefined ? '' : ` (line ${line})`
 }
