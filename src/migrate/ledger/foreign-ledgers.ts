@@ -49,23 +49,29 @@ export const FOREIGN_LEDGERS: Readonly<Record<MigrationFormat, ForeignLedger>> =
   typeorm: { table: 'migrations', select: byName('id') },
 }
 
-/** Reads a tool's table, as the role that the transaction has. @param table quoted, with its schema. */
+/** Reads a tool's table, as the role that the transaction has. */
 export async function readForeign(
   tx: Queryable,
   ledger: ForeignLedger,
-  table: string,
+  { schema, table }: TablePlace,
 ): Promise<readonly ForeignEntry[]> {
-  const { rows } = await tx.query<{ entry: string }>(ledger.select(table))
+  const { rows } = await tx.query<{ entry: string }>(
+    ledger.select(`${quoteIdent(schema)}.${quoteIdent(table)}`),
+  )
   return rows.map(({ entry }) => {
     const { name, hash, problem } = JSON.parse(entry) as Readonly<Record<string, string | null>>
     return { name: name ?? undefined, hash: hash ?? undefined, problem: problem ?? undefined }
   })
 }
 
-/** `schema.table` quoted; without a schema it is in `schema`. */
-export function qualify(table: string, schema: string): string {
-  const parts = table.split('.')
-  return (parts.length > 1 ? [parts[0] ?? '', parts.slice(1).join('.')] : [schema, table])
-    .map(quoteIdent)
-    .join('.')
+/** A table, its names unquoted. */
+export interface TablePlace {
+  readonly schema: string
+  readonly table: string
+}
+
+/** What `schema.table` or `table` means; without a schema it is in `schema`. */
+export function placeOf(named: string, schema: string): TablePlace {
+  const dot = named.indexOf('.')
+  return dot < 0 ? { schema, table: named } : { schema: named.slice(0, dot), table: named.slice(dot + 1) }
 }

@@ -5,7 +5,14 @@ import { TenantryError } from '../../core/errors.ts'
 import { quoteLiteral } from '../../sql/quote.ts'
 import type { Migration } from '../files/migration.ts'
 import { findMissing } from './find-missing.ts'
-import { FOREIGN_LEDGERS, type ForeignEntry, qualify, readForeign } from './foreign-ledgers.ts'
+import {
+  FOREIGN_LEDGERS,
+  type ForeignEntry,
+  type ForeignLedger,
+  placeOf,
+  readForeign,
+  type TablePlace,
+} from './foreign-ledgers.ts'
 import {
   announceMigration,
   becomeOwner,
@@ -79,7 +86,8 @@ export async function takeOver(
 }
 
 function isOwnLedger({ schema }: Target, { from, table = 'pgmigrations' }: TakeOverOptions): boolean {
-  return from === 'node-pg-migrate' && qualify(table, schema) === qualify('pgmigrations', schema)
+  const place = placeOf(table, schema)
+  return from === 'node-pg-migrate' && place.schema === schema && place.table === 'pgmigrations'
 }
 
 async function namesThatRan(
@@ -111,36 +119,39 @@ async function readEntries(
   named: string | undefined,
 ): Promise<readonly ForeignEntry[]> {
   const ledger = FOREIGN_LEDGERS[from]
-  const places = named === undefined ? usualPlaces(target, from) : [qualify(named, target.schema)]
+  const places = named === undefined ? usualPlaces(target, ledger) : [placeOf(named, target.schema)]
   for (const place of places) {
-    const { rows } = await tx.query<{ schema: string }>(
-      // A view would run its owner's functions as whoever reads it.
-      `select n.nspname as schema from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.oid = to_regclass($1) and c.relkind in ('r', 'p')`,
-      [place],
+    // A view would run its owner's functions as whoever reads it.
+    const { rows } = await tx.query(
+      `select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')`,
+      [place.schema, place.table],
     )
-    const found = rows[0]?.schema
-    if (found === undefined) continue
+    if (rows.length === 0) continue
     try {
       // What is in the tenant's schema is read with the rights of its owner alone.
-      if (found === target.schema) await tx.query(becomeOwner(target) || 'select 1')
+      if (place.schema === target.schema && target.ownerRole !== undefined)
+        await tx.query(becomeOwner(target))
       return await readForeign(tx, ledger, place)
     } catch (error) {
-      throw unreadable(target, place, error)
+      throw unreadable(target, nameOf(place), error)
     }
   }
   throw refused(
     target,
-    `there is no table ${places.join(' or ')}`,
+    `there is no table ${places.map(nameOf).join(' or ')}`,
     `Name the table of ${from} with --table, or say --to NAME if no tool recorded what ran.`,
   )
 }
 
-function usualPlaces(target: Target, from: MigrationFormat): readonly string[] {
-  const { table, schema } = FOREIGN_LEDGERS[from]
-  const own = qualify(table, target.schema)
-  // Of a database that is one tenant's own, and of the shared tables, no other schema can be meant.
-  return schema !== undefined && target.schema === 'public' ? [own, qualify(table, schema)] : [own]
+/** In the shared tables, what a tool keeps in a schema of its own can mean nothing else. */
+function usualPlaces(target: Target, { table, schema }: ForeignLedger): readonly TablePlace[] {
+  const own = { schema: target.schema, table }
+  return schema !== undefined && target.ownerRole === undefined ? [own, { schema, table }] : [own]
+}
+
+function nameOf({ schema, table }: TablePlace): string {
+  return `${schema}.${table}`
 }
 
 /** The files' names of what ran, which must be the first of them. */
