@@ -606,6 +606,11 @@ export const ERRORS = {
       '{count} tenants are in quarantine, since a migration failed for them, and were left out: {tenants}.',
     hint: 'Correct the migration, and they are tried again. If it was the tenant that had to be mended: `tenantry migrate up --retry`.',
   },
+  TNY424: {
+    status: 500,
+    message: 'The migration {file} cannot be undone: {reason}.',
+    hint: 'Write what undoes it under "-- Down Migration"; nothing was undone that comes before it.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

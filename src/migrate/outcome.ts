@@ -40,5 +40,5 @@ export async function collect(
 
 /** Anything else means that the session is gone. */
 function isAboutTarget(error: unknown): error is TenantryError {
-  return error instanceof TenantryError && /^TNY4(0[237]|1[5-9])$/.test(error.code)
+  return error instanceof TenantryError && /^TNY4(0[237]|1[5-9]|24)$/.test(error.code)
 }

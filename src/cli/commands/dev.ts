@@ -88,6 +88,8 @@ async function migrate(project: Project, { adminUrl }: ProjectServer, output: Ou
   const plane = createControlPlane({ connection: adminUrl, migrations: migrationFolders(project) })
   try {
     const { shared, tenants, failed } = await plane.migrate.up({
+      // Whoever develops mends files and rows in turn.
+      retry: true,
       onProgress: ({ done, total, tenant }) => output.progress(`migrated ${done} of ${total}: ${tenant}`),
     })
     const changed = tenants.filter(({ applied }) => applied.length > 0).length

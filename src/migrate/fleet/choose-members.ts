@@ -8,7 +8,7 @@ import { isStillBad, type Quarantined } from './quarantine.ts'
 import { cannotStart } from './run-options.ts'
 
 /** Tenants that `up` migrates: those that serve, or will again as they are. */
-const MIGRATED: readonly TenantStatus[] = ['active', 'suspended']
+export const MIGRATED: readonly TenantStatus[] = ['active', 'suspended']
 
 /** Those of `only`, or all. @throws TNY420 for a name that is nobody's. */
 export function chooseMembers(

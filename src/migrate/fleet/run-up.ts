@@ -1,21 +1,19 @@
-/** `up`: the shared set, then every tenant that is behind, wave by wave. */
+/** `up`: the shared set, then every tenant that is behind, in the order that the files ask for. */
 import type { Queryable } from '../../core/database.ts'
+import { TenantryError } from '../../core/errors.ts'
 import type { Migration } from '../files/migration.ts'
+import { planSets, type SetStage } from '../files/set-order.ts'
 import { SHARED_SET } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
-import type { Outcome } from '../outcome.ts'
 import { asRun } from './as-run.ts'
-import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
-import { type FleetMember, readFleet, readSharing } from './fleet-members.ts'
-import { tryTogetherFirst } from './hold-back.ts'
-import { countTenants, type MigrationReport } from './migration-report.ts'
-import { passThrough } from './pass-through.ts'
-import { planWaves, type WavePlan } from './plan-waves.ts'
-import { readQuarantine, release } from './quarantine.ts'
-import { rememberOutcome } from './remember-outcome.ts'
-import { checkRunOptions, DEFAULT_WORKERS, findGoal, type Goal, type UpOptions } from './run-options.ts'
+import { isDone, MIGRATED } from './choose-members.ts'
+import { readFleet, readSharing, readThere } from './fleet-members.ts'
+import type { MigrationReport } from './migration-report.ts'
+import { planWaves } from './plan-waves.ts'
+import { checkRunOptions, findGoal, type Goal, type UpOptions } from './run-options.ts'
 import { createTally, type Tally } from './tally.ts'
-import { upHere, upSchema, upThere, upTogether, type UpwardRun } from './upward-steps.ts'
+import { upTenants } from './up-tenants.ts'
+import { upSchema } from './upward-steps.ts'
 
 /** See `FleetRuns.up`. */
 export async function runUp(project: MigrationProject, options: UpOptions = {}): Promise<MigrationReport> {
@@ -23,102 +21,95 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
   const plan = planWaves(options.waves ?? project.waves)
   const [shared, tenant] = [await project.readShared(), await project.readTenant()]
   const goal = findGoal(options.to, shared, tenant)
+  const rounds = planRounds(goal, shared, tenant)
   const tally = createTally(options, options.dryRun)
   return asRun(project.db, options, tally, async (session) => {
     await requirePlainStrings(session)
-    tally.expect(1)
-    const until = shared[goal.shared]?.name
-    const outcome = await upSchema({ project, options }, session, SHARED_SET, shared, { until })
-    if (outcome.error !== undefined) throw outcome.error
-    if (outcome.stopped === true) return
-    const tellShared = (): void => tally.shared(outcome.applied)
-    if (goal.tenant === 0) return tellShared()
-    await upTenants({ project, options, tenant, goal, plan, session, tally, tellShared })
+    const sharedBefore: Migration[] = []
+    for (const [place, round] of rounds.entries()) {
+      const before = rounds[place - 1]
+      if (before !== undefined && options.dryRun !== true) {
+        await requireAll({
+          project,
+          session,
+          tally,
+          tenant,
+          goal: before.tenant,
+          next: shared[before.shared]?.file ?? '',
+        })
+      }
+      if (tally.stopped()) return
+      tally.expect(1)
+      const until = shared[round.shared]?.name
+      const outcome = await upSchema({ project, options }, session, SHARED_SET, shared, { until })
+      if (outcome.error !== undefined) throw outcome.error
+      if (outcome.stopped === true) return
+      if (options.dryRun === true)
+        sharedBefore.push(...shared.filter(({ name }) => outcome.applied.includes(name)))
+      const tellShared = (): void => tally.shared(outcome.applied)
+      if (round.tenant === 0) tellShared()
+      else {
+        await upTenants({
+          project,
+          options,
+          tenant,
+          goal: round.tenant,
+          plan,
+          session,
+          tally,
+          tellShared,
+          sharedBefore,
+        })
+      }
+    }
   })
 }
 
-interface TenantsRun {
+/** How far both sets are after each round: the shared one first. Without a word of the files there is one. */
+function planRounds(goal: Goal, shared: readonly Migration[], tenant: readonly Migration[]): readonly Goal[] {
+  const stages: readonly SetStage[] = planSets(shared, tenant, goal)
+  const rounds: { shared: number; tenant: number }[] = [{ shared: 0, tenant: 0 }]
+  for (const [place, { set, migrations }] of stages.entries()) {
+    const last = rounds.at(-1)
+    if (last === undefined) break
+    if (set === 'tenant') last.tenant += migrations.length
+    else if (place > 0) rounds.push({ shared: last.shared + migrations.length, tenant: last.tenant })
+    else last.shared += migrations.length
+  }
+  return rounds
+}
+
+interface Requirement {
   readonly project: MigrationProject
-  readonly options: UpOptions
-  readonly tenant: readonly Migration[]
-  readonly goal: Goal
-  readonly plan: WavePlan
-  /** Of the lock. */
   readonly session: Queryable
   readonly tally: Tally
-  /** Once it is known how many targets there are in all. */
-  tellShared(): void
+  readonly tenant: readonly Migration[]
+  readonly goal: number
+  /** The file that may only run when all are so far. */
+  readonly next: string
 }
 
-async function upTenants(given: TenantsRun): Promise<void> {
-  const { project, options, tenant, goal, plan, session, tally } = given
+/** A shared migration behind one of the tenants needs all of them there: also those that this run was not asked for. */
+async function requireAll({ project, session, tally, tenant, goal, next }: Requirement): Promise<void> {
+  if (tally.stopped()) return
   const { db, homes } = project
-  const fleet = await readFleet(session, homes, plan)
-  const sharedHome = await homes.findShared()
-  const together = sharedHome && (await readSharing(session, sharedHome, fleet.sharing, plan))
-  const entries = await readQuarantine(session)
-  const able = chooseMembers(
-    together === undefined ? fleet.members : [together, ...fleet.members],
-    options.only,
+  const home = await homes.findShared()
+  const fleet = await readFleet(session, homes)
+  const together = home === undefined ? [] : [await readSharing(session, home, fleet.sharing)]
+  const members = [...together, ...fleet.members].filter(({ status }) => MIGRATED.includes(status))
+  const there = await readThere(
+    db,
+    members.filter(({ database }) => database !== undefined),
   )
-  const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
-  for (const one of chosen.out) tally.quarantined(one)
-  const behind = chosen.able.filter((member) => !isDone(member, tenant, goal.tenant))
-  tally.unchanged(countTenants(chosen.able) - countTenants(behind))
-  tally.expect(behind.length)
-  given.tellShared()
-  const roster = plan.waves.map((_, place) => behind.filter(({ wave }) => wave === place))
-
-  let until = tenant[goal.tenant]?.name
-  const holdBack = ({ refused }: Outcome): void => {
-    until = refused
-    if (refused !== undefined) tally.heldBack(refused)
-  }
-  const run: UpwardRun = { project, options, tenant, until: () => until }
-  const failed: FleetMember[] = []
-  if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
-    const refusal = await tryTogetherFirst(run, session, sharedHome, together, roster)
-    if (refusal !== undefined) {
-      holdBack(refusal)
-      tally.failedBefore(together, refusal)
-    }
-  }
-  await passThrough(
-    {
-      db,
-      session,
-      plan,
-      workers: options.workers ?? DEFAULT_WORKERS,
-      tally,
-      signal: options.signal,
-      onEvent: options.onEvent,
-      gated: options.dryRun !== true,
-      async together(own, member) {
-        if (sharedHome === undefined) return { applied: [] }
-        const outcome = await upTogether(run, own, sharedHome, member)
-        if (outcome.refused === undefined) return outcome
-        // Where nobody shares them yet, what they cannot have concerns nobody: the first who will is told so.
-        if (fleet.sharing === 0) return { applied: outcome.applied }
-        holdBack(outcome)
-        return outcome
-      },
-      here: (own, member) => upHere(run, own, member),
-      there: (elsewhere, member) => upThere(run, elsewhere, member),
-      async settle(member, outcome) {
-        if (outcome.error !== undefined) failed.push(member)
-        if (options.dryRun !== true) await rememberOutcome(db, entries, tenant, member, outcome)
-      },
-    },
-    roster,
+  const behind = members.filter(
+    (member) => !isDone({ ...member, ledger: there.get(member) ?? member.ledger }, tenant, goal),
   )
-  await forgetTheGone(given, failed)
-}
-
-/** A tenant that was deleted meanwhile did not fail. */
-async function forgetTheGone({ project, tally }: TenantsRun, failed: readonly FleetMember[]): Promise<void> {
-  const suspects = new Map(failed.filter(({ id }) => id !== '').map((member) => [member.id, member]))
-  if (suspects.size === 0) return
-  for await (const { id } of project.homes.list()) suspects.delete(id)
-  tally.forgive([...suspects.values()].map(({ key }) => key))
-  await release(project.db, [...suspects.keys()])
+  if (behind.length === 0) return
+  const names = behind
+    .slice(0, 5)
+    .map(({ key }) => key)
+    .join(', ')
+  const reason = `${next} waits for tenants that are not so far, ${names}${behind.length > 5 ? ' and others' : ''}`
+  const wave = tenant[goal - 1]?.name ?? ''
+  tally.stop(new TenantryError('TNY421', { params: { wave, reason, left: behind.length } }))
 }

@@ -22,7 +22,7 @@ export interface Line {
 export interface Tally {
   /** Adds targets that the run is going to come to. */
   expect(targets: number): void
-  /** Targets that are up to date already. */
+  /** How many tenants are up to date already. */
   unchanged(tenants: number): void
   /** Counts the shared set. */
   shared(applied: readonly string[]): void
@@ -52,7 +52,8 @@ type Growing<R> = { -readonly [K in keyof R]: R[K] extends readonly (infer Item)
 
 export function createTally({ onProgress, onEvent }: Listeners, dryRun = false): Tally {
   const startedAt = performance.now()
-  const tenants: MigratedTenant[] = []
+  /** By key: with several rounds a tenant comes more than once. */
+  const tenants = new Map<string, MigratedTenant>()
   let failed: FailedTenant[] = []
   const quarantined: QuarantinedTenant[] = []
   const waves: Growing<MigrationReport>['waves'] = []
@@ -80,6 +81,11 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
     })
   }
 
+  function migrated(line: MigratedTenant): void {
+    const applied = [...(tenants.get(line.key)?.applied ?? []), ...line.applied]
+    tenants.set(line.key, { ...line, applied: once(applied) })
+  }
+
   function once(names: readonly string[]): readonly string[] {
     const text = names.join('\0')
     const known = lists.get(text)
@@ -90,7 +96,7 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
 
   return {
     expect: (targets) => void (total += targets),
-    unchanged: (count) => void (unchanged += count),
+    unchanged: (count) => void (unchanged = count),
     shared(applied) {
       shared.push(...applied)
       done++
@@ -114,7 +120,7 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
         failures = failed.length
         wave.failed++
       } else if (applied.length > 0) {
-        tenants.push(line)
+        migrated(line)
         wave.migrated++
       } else {
         unchanged += members ?? 1
@@ -133,7 +139,7 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
       tell(key, applied, wave.name)
     },
     noteStopped({ key, members }, { applied }) {
-      if (applied.length > 0) tenants.push({ key, applied, ...(members === undefined ? {} : { members }) })
+      if (applied.length > 0) migrated({ key, applied, ...(members === undefined ? {} : { members }) })
     },
     failedBefore({ key, members }, { error }) {
       if (error === undefined) return
@@ -152,7 +158,7 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
     stopped: () => stopped !== undefined,
     report: () => ({
       shared,
-      tenants,
+      tenants: [...tenants.values()],
       unchanged,
       failed,
       quarantined,

@@ -250,7 +250,7 @@ test('without a ledger a name says what ran; an empty schema is no such database
   await expect(plane.migrate.baseline({ only: ['nobody'] })).rejects.toMatchObject({ code: 'TNY302' })
 })
 
-test("I2: a tenant's view in the place of the ledger is not read", async () => {
+test('a view in the place of the ledger is not read, since it runs functions as its reader', async () => {
   const made = await makeTenant()
   await folder.write(TOOL_FOLDERS.knex.files)
   await db.sql(`create view ${made.schema}.knex_migrations as select 1 as id, current_user::text as name`)
