@@ -143,6 +143,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
       down: async (downOptions) => (await installed()).migrations.down(downOptions),
       status: async (statusOptions) => (await installed()).migrations.status(statusOptions),
+      baseline: async (baselineOptions) => (await installed()).migrations.baseline(baselineOptions),
     },
     secrets: {
       status: async () => (await installed()).secrets.status(),

@@ -589,6 +589,10 @@ export const ERRORS = {
     status: 500,
     message: 'The migration {file} was interrupted for {target}, outside of a transaction (line {line}).',
     hint: 'Look whether that statement took effect. Then {advice}',
+  TNY413: {
+    status: 409,
+    message: 'What ran for {target} cannot be taken over: {reason}.',
+    hint: '{advice}',
   },
   TNY420: {
     status: 400,

@@ -102,3 +102,18 @@ test('a migration that shared tables cannot have runs nowhere, and its way out i
   const late = await project.run('tenants', 'create', 'late', '--model', 'shared')
   expect(late.stderr).toMatch(/^tenantry: TNY306: .*\(line 2\)\.\nhint: Write a view.* Mend the cause/m)
 })
+
+test('baseline takes over what a tool recorded; who cannot be is told', async () => {
+  await db.sql('create table tenant_acme.ran (id serial, name text, run_on timestamp default now())')
+  await db.sql('grant select on tenant_acme.ran to public')
+  await db.sql('alter table tenant_acme.pgmigrations rename to set_aside')
+  await db.sql("insert into tenant_acme.ran (name) values ('0001_orders')")
+  const flags = ['--from', 'node-pg-migrate', '--table', 'ran']
+  const { code, stdout, stderr } = await project.run('migrate', 'baseline', ...flags, '--dry-run')
+  expect(code).toBe(1)
+  expect(stdout).toBe('acme: 1 would be recorded, up to 0001_orders\n')
+  expect(stderr).toMatch(
+    /^globex: TNY413: .*there is no table tenant_globex\.ran\.\nhint: Name the table of/m,
+  )
+  await db.sql('alter table tenant_acme.set_aside rename to pgmigrations')
+})

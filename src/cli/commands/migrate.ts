@@ -1,6 +1,7 @@
 /** `tenantry migrate`: everything about migrations of the fleet; a file for each subcommand. */
 import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
+import { baselineCommand } from './migrate/baseline.ts'
 import { downCommand } from './migrate/down.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
@@ -11,4 +12,5 @@ export function migrateCommand(shell: Shell): Command {
     .addCommand(upCommand(shell))
     .addCommand(downCommand(shell))
     .addCommand(statusCommand(shell))
+    .addCommand(baselineCommand(shell))
 }

@@ -104,6 +104,8 @@ export interface Migration extends Script {
    * it. Empty where the usual order is meant: the shared set first.
    */
   readonly after: readonly SetReference[]
+  /** Of a file that is SQL: SHA-256 of all its text, in hexadecimal, by which Prisma and Drizzle Kit know it. */
+  readonly fileHash?: string | undefined
 }
 
 /**

@@ -2,7 +2,7 @@
 import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { folderOf, MIGRATION_FORMATS, type MigrationFolder } from '../../core/config.ts'
+import { folderOf, MIGRATION_FORMATS, type MigrationFolder, type MigrationFormat } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { loadParser } from '../../sql/statement.ts'
 import { digestOf } from './checksum.ts'
@@ -34,6 +34,8 @@ export interface MigrationReader {
     required: boolean,
     shared?: () => Promise<readonly Migration[]>,
   ): Promise<readonly Migration[]>
+  /** The tool that wrote a folder. @throws TNY404, TNY408 */
+  formatOf(source: MigrationFolder): Promise<MigrationFormat>
   /**
    * The files of the folder's `repeatable/`, in the order in which they run; none where there is no such folder.
    * @throws TNY401
@@ -78,6 +80,11 @@ export function createMigrationReader(): MigrationReader {
         migrations.push(migration)
       }
       return withVersions(migrations)
+    },
+
+    async formatOf(source) {
+      if (typeof source !== 'string') return source.format
+      return findFormat(source, await listEntries(source, true))
     },
 
     async readRepeatables(source) {

@@ -12,6 +12,12 @@ export interface SetStage {
   readonly to: string
 }
 
+/** How many migrations of each set. */
+export interface SetCounts {
+  readonly shared: number
+  readonly tenant: number
+}
+
 /**
  * The stages of a run, in order. Without a word of the files two: all that is shared, then all of the tenants'. A shared
  * migration `after tenant/N` splits them: what is shared before it, the tenants up to N, the shared rest, the
@@ -21,20 +27,29 @@ export interface SetStage {
  * the tenant stages before it; where one failed or is set aside, the run ends there and says so, as for a shared migration
  * that failed. Within a tenant stage a tenant that fails does not stop the others. Going down, the stages are
  * undone from the last to the first under the same rule. A new tenant gets all tenant migrations at once.
+ * @param goal how many of each set are to run; what waits for one that is not among them does not run either.
  * @throws TNY411 for a name that is not there, one of the same set, and where two wait for each other.
  */
-export function planSets(shared: readonly Migration[], tenant: readonly Migration[]): readonly SetStage[] {
+export function planSets(
+  shared: readonly Migration[],
+  tenant: readonly Migration[],
+  goal: SetCounts = { shared: shared.length, tenant: tenant.length },
+): readonly SetStage[] {
   const waits = { shared: positions('shared', shared, tenant), tenant: positions('tenant', tenant, shared) }
   const stages: SetStage[] = []
   let [ranShared, ranTenant] = [0, 0]
-  const add = (set: SetStage['set'], migrations: readonly Migration[]): void => {
+  let waitsInVain = false
+  const add = (set: SetStage['set'], from: number, to: number): void => {
+    if (set === 'shared' && waitsInVain) return
+    const migrations = (set === 'shared' ? shared : tenant).slice(from, Math.min(to, goal[set]))
     const last = migrations.at(-1)
     if (last !== undefined) stages.push({ set, migrations, to: last.name })
+    if (set === 'tenant' && to > goal.tenant) waitsInVain = true
   }
   for (;;) {
     const from = ranShared
     while (ranShared < shared.length && (waits.shared[ranShared]?.at ?? -1) < ranTenant) ranShared++
-    add('shared', shared.slice(from, ranShared))
+    add('shared', from, ranShared)
     const waiting = waits.shared[ranShared]
     const needed = waiting === undefined ? tenant.length : waiting.at + 1
     for (let index = ranTenant; index < needed; index++) {
@@ -42,7 +57,7 @@ export function planSets(shared: readonly Migration[], tenant: readonly Migratio
       if (wait !== undefined && wait.at >= ranShared)
         throw circle(tenant[index], wait.line, shared[ranShared])
     }
-    add('tenant', tenant.slice(ranTenant, needed))
+    add('tenant', ranTenant, needed)
     ranTenant = needed
     if (ranShared === shared.length) return stages
   }

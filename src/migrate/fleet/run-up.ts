@@ -67,7 +67,7 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
 
 /** How far both sets are after each round: the shared one first. Without a word of the files there is one. */
 function planRounds(goal: Goal, shared: readonly Migration[], tenant: readonly Migration[]): readonly Goal[] {
-  const stages: readonly SetStage[] = planSets(shared.slice(0, goal.shared), tenant.slice(0, goal.tenant))
+  const stages: readonly SetStage[] = planSets(shared, tenant, goal)
   const rounds: { shared: number; tenant: number }[] = [{ shared: 0, tenant: 0 }]
   for (const [place, { set, migrations }] of stages.entries()) {
     const last = rounds.at(-1)

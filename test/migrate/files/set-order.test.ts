@@ -58,6 +58,16 @@ test('a tenant migration may say what is so anyway', () => {
   expect(plan(['1', '2'], ['1 > 2'])).toEqual(['shared: 1 2', 'tenant: 1'])
 })
 
+test('short of the end, what waits for the rest does not run', () => {
+  const [shared, tenant] = [migrations('shared', ['1', '9 > 3', '10']), migrations('tenant', ['1', '3', '4'])]
+  const upTo = (goal: { shared: number; tenant: number }): string[] =>
+    planSets(shared, tenant, goal).map(({ set, to }) => `${set}/${to}`)
+  expect(upTo({ shared: 3, tenant: 1 })).toEqual(['shared/1', 'tenant/1'])
+  expect(upTo({ shared: 3, tenant: 2 })).toEqual(['shared/1', 'tenant/3', 'shared/10'])
+  expect(upTo({ shared: 1, tenant: 3 })).toEqual(['shared/1', 'tenant/3', 'tenant/4'])
+  expect(upTo({ shared: 0, tenant: 0 })).toEqual([])
+})
+
 test.each<[shared: string[], tenant: string[], message: RegExp]>([
   [['9 > 3'], ['1'], /shared\/9\.sql cannot run in the order.*there is no migration tenant\/3 \(line 2\)/],
   [['1', '9 > shared/1'], [], /of its own set/],

@@ -71,7 +71,7 @@ test.each(Object.entries(TOOL_FOLDERS))(
     ])
     expect(await ledger()).toEqual([{ name: one }, { name: two }])
     const again = await plane.migrate.up()
-    expect(again.tenants.map(({ applied }) => applied)).toEqual([[], []])
+    expect(again.tenants.flatMap(({ applied }) => applied)).toEqual([])
     expect(await inPublic()).toEqual(before)
 
     const gone = Object.keys(later).find((file) => !file.endsWith('_journal.json')) ?? ''

@@ -1,7 +1,7 @@
 /** Checks the SQL that a tool's migration amounts to, and makes its names the tenant's. */
 import { TenantryError } from '../../../core/errors.ts'
 import { splitStatements } from '../../shared-form/sql-nodes.ts'
-import { checksumOf, steadyText } from '../checksum.ts'
+import { checksumOf, digestOf, steadyText } from '../checksum.ts'
 import { codeDirectives, type Directives, sqlDirectives, toOptions } from '../directives.ts'
 import type { Migration, MigrationOptions, SqlScript } from '../migration.ts'
 import { requireSensible, type Unnumbered } from '../read-sql.ts'
@@ -58,6 +58,7 @@ export async function checkSource(
     ignores: directives.ignores,
     after: directives.after,
     perTenant: up.perTenant,
+    fileHash: up.verbatim ? digestOf(source.text) : undefined,
     ...checkDown(source, down, known),
   }
   return { migration, created }
