@@ -3,8 +3,9 @@ import type { Queryable } from '../../core/database.ts'
 import type { Migration } from '../files/migration.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
+import { chainOf } from '../ledger/chain.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
-import { type FleetMember, readFleet, readSharing } from './fleet-members.ts'
+import { type FleetMember, readAtHead, readFleet, readSharing } from './fleet-members.ts'
 import { tryTogetherFirst } from './hold-back.ts'
 import { countTenants } from './migration-report.ts'
 import { passThrough } from './pass-through.ts'
@@ -36,7 +37,10 @@ export interface TenantsRun {
 export async function upTenants(given: TenantsRun): Promise<void> {
   const { project, options, tenant, goal, plan, session, tally } = given
   const { db, homes } = project
-  const fleet = await readFleet(session, homes, plan)
+  const chain = chainOf(tenant)
+  const fleet =
+    (options.only === undefined ? await readAtHead(session, homes, chain.digests[goal - 1]) : undefined) ??
+    (await readFleet(session, homes, plan))
   const sharedHome = await homes.findShared()
   const together = sharedHome && (await readSharing(session, sharedHome, fleet.sharing, plan))
   const entries = await readQuarantine(session)
@@ -46,8 +50,8 @@ export async function upTenants(given: TenantsRun): Promise<void> {
   )
   const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
   for (const one of chosen.out) tally.quarantined(one)
-  const behind = chosen.able.filter((member) => !isDone(member, tenant, goal))
-  tally.unchanged(countTenants(chosen.able) - countTenants(behind))
+  const behind = chosen.able.filter((member) => !isDone(member, chain, goal))
+  tally.unchanged((fleet.atHead ?? 0) + countTenants(chosen.able) - countTenants(behind))
   tally.expect(behind.length)
   given.tellShared()
   const roster = plan.waves.map((_, place) => behind.filter(({ wave }) => wave === place))
