@@ -4,6 +4,7 @@ import type { Migration } from '../files/migration.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
 import { chainOf } from '../ledger/chain.ts'
+import { recordHistory } from '../ledger/heads.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
 import { type FleetMember, readAtHead, readFleet, readSharing } from './fleet-members.ts'
 import { tryTogetherFirst } from './hold-back.ts'
@@ -61,6 +62,8 @@ export async function upTenants(given: TenantsRun): Promise<void> {
     until = refused
     if (refused !== undefined) tally.heldBack(refused)
   }
+  // Otherwise each worker would find out at its first tenant.
+  if (behind.length > 0 && options.dryRun !== true) await recordHistory(session, chain)
   const run: UpwardRun = { project, options, tenant, sharedBefore: given.sharedBefore, until: () => until }
   const failed: FleetMember[] = []
   if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
