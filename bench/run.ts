@@ -7,6 +7,9 @@ import { flight } from './flight.ts'
 import { guard } from './guard.ts'
 import { http } from './http.ts'
 import { memory } from './memory.ts'
+import { migrate } from './migrate.ts'
+import { migrateMemory } from './migrate-memory.ts'
+import { migrateNoop } from './migrate-noop.ts'
 import { models } from './models.ts'
 import { orm } from './orm.ts'
 import { pgbouncer } from './pgbouncer.ts'
@@ -32,6 +35,9 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   testing,
   orm,
   flight,
+  migrate,
+  'migrate-noop': migrateNoop,
+  'migrate-memory': migrateMemory,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

@@ -16,7 +16,7 @@ export function homeMigrator({ lockTimeoutMs, homes, readTenant }: MigrationProj
       return database.session(async (session) => {
         await requirePlainStrings(session)
         return gather((onApplied) =>
-          applyMigrations(session, targetOf(home, label), tenant, { lockTimeoutMs, onApplied }),
+          applyMigrations(session, targetOf(home, label), tenant, { lockTimeoutMs, database, onApplied }),
         )
       })
     },

@@ -130,7 +130,7 @@ test('M3: the two tools exclude each other', async () => {
         (
           await superuser.query(
             `select 1 from pg_stat_activity where datname = current_database()
-             and query like '%pg_sleep(1)%' and state = 'active' and pid <> pg_backend_pid()`,
+             and wait_event = 'PgSleep'`,
           )
         ).rows.length,
     )

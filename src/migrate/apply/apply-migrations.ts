@@ -1,13 +1,15 @@
 /** Brings one schema up to date: each migration is a step, and what ran before a failure stays. */
-import type { Queryable } from '../../core/database.ts'
+import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { Migration } from '../files/migration.ts'
 import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import { moveHead, recordHistory } from '../ledger/heads.ts'
 import { readLedgers, recordMigration, settleLedger, type Ledger, type Target } from '../ledger/ledger.ts'
 import { requireUnedited } from '../ledger/require-unedited.ts'
+import { runBatches, type BatchProgress } from './batch-step.ts'
 import { retryLocks, usualRetry, type LockRetry } from './lock-retry.ts'
 import { ledgerFailure } from './migration-failure.ts'
+import { runOutside } from './outside-transaction.ts'
 import { runStep, type Step, type StepLimits } from './step.ts'
 
 export interface ApplyOptions extends StepLimits {
@@ -19,6 +21,10 @@ export interface ApplyOptions extends StepLimits {
   readonly ledger?: Ledger | undefined
   /** The migration that does not run yet, nor any behind it; where it ran already, nothing is held back. */
   readonly heldBack?: string | undefined
+  /** Where the session is; migrations outside of a transaction get a connection of their own there. */
+  readonly database?: AdminDatabase | undefined
+  /** Called after each commit of a data migration in batches. */
+  readonly onBatch?: ((progress: BatchProgress) => void) | undefined
   /** Called after each commit. */
   readonly onApplied?: ((name: string) => void) | undefined
   /** Called where a lock is in the way, before the pause. */
@@ -85,7 +91,7 @@ async function applyOne(
 ): Promise<boolean> {
   const { chain, position, onRetry } = options
   const { up: sql, line, lines, statements, file, name, perTenant } = migration
-  const step: Step = {
+  let step: Step = {
     file,
     script: { sql, line, lines, statements },
     perTenant,
@@ -93,12 +99,27 @@ async function applyOne(
     moveHead: moveHead(target.schema, chain.digests[position], migration.version),
     moveLedger: recordMigration(target, name, position),
   }
+  const retry = options.retry ?? usualRetry(migration.options.lockTimeoutMs ?? options.lockTimeoutMs)
+  if (!migration.options.transaction || migration.options.batch) {
+    if ((await read(session, target)).applied.length !== position) return false
+    await recordHistory(session, chain)
+    if (migration.options.batch) {
+      let batch = 0
+      const onRows = (rows: number): void => options.onBatch?.({ name, batch: (batch += 1), rows })
+      await runBatches(session, target, step, { ...options, retry, onRows })
+    } else {
+      const { database } = options
+      if (database === undefined) throw new Error('a migration outside of a transaction needs the database')
+      await runOutside(session, target, name, step, { ...options, retry, database })
+    }
+    // What is left is to record it.
+    step = { ...step, script: { sql: '', line: 1, statements: [] } }
+  }
   const attempt = async (): Promise<boolean> => {
     const outcome = await runStep(session, target, step, options)
     if (outcome !== 'unknown') return outcome === 'done'
     await recordHistory(session, chain)
     return attempt()
   }
-  const retry = options.retry ?? usualRetry(migration.options.lockTimeoutMs ?? options.lockTimeoutMs)
   return retryLocks(retry, attempt, (failures) => onRetry?.(name, failures))
 }

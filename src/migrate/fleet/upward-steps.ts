@@ -5,6 +5,7 @@ import { applyMigrations } from '../apply/apply-migrations.ts'
 import { ledgerFailure } from '../apply/migration-failure.ts'
 import { rehearseMigrations } from '../apply/rehearse-migrations.ts'
 import type { Migration } from '../files/migration.ts'
+import { mirrorHead } from '../ledger/heads.ts'
 import { announceMigration, type Target } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import { collect, type Outcome } from '../outcome.ts'
@@ -30,7 +31,16 @@ export function upSchema(
   session: Queryable,
   target: Target,
   migrations: readonly Migration[],
-  { ledger, until }: { ledger?: FleetMember['ledger']; until?: string | undefined },
+  {
+    ledger,
+    until,
+    database = project.db,
+  }: {
+    ledger?: FleetMember['ledger']
+    until?: string | undefined
+    /** Where the session is, if not in the catalog's. */
+    database?: AdminDatabase
+  },
 ): Promise<Outcome> {
   const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
   const { dryRun, statementTimeoutMs, signal } = options
@@ -46,6 +56,7 @@ export function upSchema(
       }),
     )
   }
+  let soFar = 0
   const end = migrations.findIndex(({ name }) => name === until)
   const last = (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
   return collect(
@@ -54,8 +65,13 @@ export function upSchema(
         lockTimeoutMs,
         statementTimeoutMs,
         ledger,
+        database,
         heldBack: until,
         onApplied,
+        onBatch: ({ name, batch, rows }) => {
+          soFar = batch === 1 ? rows : soFar + rows
+          options.onEvent?.({ type: 'batch', tenant: target.label, migration: name, rows: soFar })
+        },
       }),
     signal,
     last,
@@ -75,7 +91,7 @@ export function upHere(
 export async function upThere(
   run: UpwardRun,
   elsewhere: AdminDatabase,
-  { target }: FleetMember,
+  { target, database }: FleetMember,
 ): Promise<Outcome> {
   let applied: readonly string[] = []
   try {
@@ -83,7 +99,14 @@ export async function upThere(
       await requirePlainStrings(session)
       // Nobody listens there.
       const quiet = { ...target, tenantId: undefined }
-      return upSchema(run, session, quiet, run.tenant, { until: run.until() })
+      const result = await upSchema(run, session, quiet, run.tenant, {
+        until: run.until(),
+        database: elsewhere,
+      })
+      if (result.applied.length > 0 && database !== undefined && run.options.dryRun !== true) {
+        await mirrorHead(session, run.project.db, { schema: target.schema, database })
+      }
+      return result
     })
     applied = outcome.applied
     const announcement = announceMigration(target)

@@ -53,6 +53,8 @@ const CHUNK = 250
 
 /** 'tny' in ASCII: the first key of the locks on targets, so that they meet no lock of the application's. */
 const LOCK_CLASS = 0x746e79
+/** Of sessions that work outside of transactions, so that they are in nobody's way but each other's. */
+const OUTSIDE_CLASS = LOCK_CLASS + 1
 
 /** @param heads whether this database has heads: a tenant's own has none before its first step. */
 const locate = (heads: boolean): string => `
@@ -85,6 +87,23 @@ export function ledgerTable(schema: string): string {
 export function lockTarget(target: Target): string {
   const key = createHash('sha256').update(target.schema).digest().readInt32BE()
   return `select pg_advisory_xact_lock(${LOCK_CLASS}, ${key})`
+}
+
+/**
+ * Takes, or gives back, the lock of a session that works on a target outside of transactions. Never waits: a statement
+ * that waits holds a snapshot.
+ */
+export async function tryTargetLock(
+  session: Queryable,
+  target: Target,
+  what: 'take' | 'release' = 'take',
+): Promise<boolean> {
+  const key = createHash('sha256').update(target.schema).digest().readInt32BE()
+  const call = what === 'take' ? 'pg_try_advisory_lock' : 'pg_advisory_unlock'
+  const { rows } = await session.query<{ got: string }>(
+    `select ${call}(${OUTSIDE_CLASS}, ${key})::text as got`,
+  )
+  return rows[0]?.got === 'true'
 }
 
 /** To the end of the transaction, everything is done by the schema's owner. */

@@ -48,3 +48,28 @@ test('no ledger of a tenant is read where all are at head, and all are where one
     'TNY415',
   ])
 })
+
+test('status with verify mends what the catalog does not know, and changes nothing else', async () => {
+  await world.database.sql("delete from tenantry.migration_heads where schema_name = 'tenant_acme'")
+  expect((await plane.migrate.status()).found).toBeUndefined()
+  expect((await plane.migrate.status({ verify: true })).found).toMatchObject([
+    { key: 'acme', kind: 'mended' },
+  ])
+  expect((await plane.migrate.status({ verify: true })).found).toEqual([])
+  const { tenants } = await plane.migrate.status()
+  expect(tenants.map(({ applied }) => applied)).toEqual([1, 1, 1])
+})
+
+test('a data migration in batches tells how many rows are changed so far', async () => {
+  await world.database.sql("insert into tenant_acme.log select 'old' from generate_series(1, 25)")
+  await world.folder.write({
+    '2_new.sql':
+      "-- tenantry: batch\n-- Up Migration\nupdate log set step = 'new' where ctid in (select ctid from log where step = 'old' limit 10)",
+  })
+  const rows: number[] = []
+  const report = await plane.migrate.up({
+    onEvent: (event) => void (event.type === 'batch' && event.tenant === 'acme' && rows.push(event.rows)),
+  })
+  expect(report.failed).toEqual([])
+  expect(rows.slice(0, 3)).toEqual([10, 20, 25])
+})
