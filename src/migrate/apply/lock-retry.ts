@@ -16,7 +16,7 @@ export function usualRetry(lockTimeoutMs: number): LockRetry {
 }
 
 /** lock_not_available, deadlock_detected: nothing happened, and the next attempt may find the way free. */
-export function isLockFailure(error: unknown): boolean {
+function isLockFailure(error: unknown): boolean {
   return ['55P03', '40P01'].includes(sqlState(error) ?? '')
 }
 

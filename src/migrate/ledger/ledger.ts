@@ -79,7 +79,7 @@ interface Located {
 }
 
 /** The ledger's name, quoted and qualified. */
-export function ledgerTable(schema: string): string {
+function ledgerTable(schema: string): string {
   return `${quoteIdent(schema)}.pgmigrations`
 }
 
