@@ -1,6 +1,6 @@
 /** Reads tenants: one shape of row for control plane and runtime alike. */
 import type { Queryable } from '../core/database.ts'
-import type { SharedHome, TenantHomes } from '../core/homes.ts'
+import type { FleetCount, SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantRef } from '../core/runtime.ts'
 import type { Settings, Tenant, TenantModel, TenantStatus, TenantTier } from '../core/tenant.ts'
 
@@ -134,6 +134,10 @@ export function tenantHomes(db: Queryable, pageSize = 500): TenantHomes {
         if (page.length < pageSize) return
       }
     },
+    async countBehind(session, head) {
+      const { rows } = await session.query<{ count: string }>(COUNT_BEHIND, [head])
+      return JSON.parse(rows[0]?.count ?? '{}') as FleetCount
+    },
     findShared: () => findSharedHome(db),
     listSharing: async (tx) => {
       const { rows } = await tx.query<{ id: string }>(SHARING)
@@ -141,6 +145,13 @@ export function tenantHomes(db: Queryable, pageSize = 500): TenantHomes {
     },
   }
 }
+
+const COUNT_BEHIND = `
+  select json_build_object('tenants', count(*) filter (where t.model <> 'shared'), 'sharing', count(*) filter (where t.model = 'shared'),
+    'behind', count(*) filter (where t.model <> 'shared' and h.digest is distinct from $1))::text as count
+  from tenantry.tenants t left join tenantry.migration_heads h
+    on h.schema_name = t.schema_name and h.database_name = coalesce(t.database_name, '')
+  where t.status in ('active', 'suspended')`
 
 /**
  * A tenant that is being made counts from the step on in which the pattern's rows are copied, and one that is being

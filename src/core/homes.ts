@@ -20,6 +20,11 @@ export interface TenantHomes {
    * come or go meanwhile may be missed or listed. Those still provisioning are brought up to date by that operation.
    */
   list(): AsyncIterable<TenantHome>
+  /**
+   * How many tenants that serve, or will again, have tables of their own, how many of them are not known to be at `head`, and how many
+   * share tables, in one query. Absent where nobody keeps heads.
+   */
+  countBehind?(session: Queryable, head: string): Promise<FleetCount>
   /** Where tenants share tables; `undefined` until there is a tenant of that model. */
   findShared(): Promise<SharedHome | undefined>
   /**
@@ -27,6 +32,13 @@ export interface TenantHomes {
    * @param tx a transaction that holds the shared schema's lock, so that none comes meanwhile.
    */
   listSharing(tx: Queryable): Promise<string[]>
+}
+
+/** A fleet in numbers. */
+export interface FleetCount {
+  readonly tenants: number
+  readonly behind: number
+  readonly sharing: number
 }
 
 /** The tables that tenants of the shared model have together, and the pattern that these are derived from. */

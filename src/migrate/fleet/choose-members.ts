@@ -1,6 +1,7 @@
 /** Whom a run comes to: of the whole fleet those that serve, those that were asked for, and not those in quarantine. */
 import type { TenantStatus } from '../../core/tenant.ts'
 import type { Migration } from '../files/migration.ts'
+import type { Chain } from '../ledger/chain.ts'
 import { SHARED_TENANTS } from '../ledger/ledger.ts'
 import type { FleetMember } from './fleet-members.ts'
 import type { QuarantinedTenant } from './migration-report.ts'
@@ -48,8 +49,10 @@ export function leaveOut(
 }
 
 /** Whether nothing is left to do at a member, as far as its ledger was read; what does not fit is for the step to find. */
-export function isDone({ ledger }: FleetMember, migrations: readonly Migration[], goal: number): boolean {
+export function isDone({ ledger }: FleetMember, { migrations, ran }: Chain, goal: number): boolean {
   if (ledger === undefined || ledger.problem !== undefined || ledger.state === 'unsettled') return false
-  const { applied } = ledger
+  const { applied, digest } = ledger
+  // Off the chain something was edited after it ran.
+  if (digest !== undefined && ran(digest) === undefined) return false
   return applied.length >= goal && applied.every((name, place) => migrations[place]?.name === name)
 }

@@ -26,10 +26,23 @@ export interface Fleet {
   readonly members: readonly FleetMember[]
   /** How many others share tables. */
   readonly sharing: number
+  /** How many more there are, of whom it is known that nothing is missing. */
+  readonly atHead?: number
 }
 
 /** Of whose ledger nothing is known. */
 export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
+
+/** The whole fleet by one query, where heads are kept and every tenant is at this one. */
+export async function readAtHead(
+  session: Queryable,
+  homes: TenantHomes,
+  head: string | undefined,
+): Promise<Fleet | undefined> {
+  if (homes.countBehind === undefined || head === undefined) return undefined
+  const { tenants, behind, sharing } = await homes.countBehind(session, head)
+  return behind === 0 ? { members: [], sharing, atHead: tenants } : undefined
+}
 
 /** Lists tenants, and reads the ledgers of those in this database. */
 export async function readFleet(session: Queryable, homes: TenantHomes, plan?: WavePlan): Promise<Fleet> {
@@ -49,7 +62,15 @@ export async function readFleet(session: Queryable, homes: TenantHomes, plan?: W
     session,
     here.map(({ target }) => target),
   )
-  const members = here.map((member, index) => ({ ...member, ledger: ledgers[index] ?? NOTHING_RAN }))
+  // Most have the same: one list in memory stands for all of them.
+  const lists = new Map<string, readonly string[]>()
+  const members = here.map((member, index) => {
+    const ledger = ledgers[index] ?? NOTHING_RAN
+    const text = ledger.applied.join('\0')
+    const applied = lists.get(text) ?? ledger.applied
+    lists.set(text, applied)
+    return { ...member, ledger: { ...ledger, applied } }
+  })
   return { members: [...members, ...there], sharing }
 }
 

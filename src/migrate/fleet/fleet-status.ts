@@ -2,6 +2,8 @@
 import { ledgerFailure } from '../apply/migration-failure.ts'
 import type { Migration } from '../files/migration.ts'
 import { readLedgers, SHARED_SET } from '../ledger/ledger.ts'
+import { chainOf } from '../ledger/chain.ts'
+import { verifyHeads } from '../ledger/verify-heads.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import { NOTHING_RAN, readFleet, readSharing, readThere } from './fleet-members.ts'
 import type { MigrationStatus } from './migration-report.ts'
@@ -11,11 +13,13 @@ import { cannotStart } from './run-options.ts'
 export interface StatusOptions {
   /** Keys or ids of the only tenants; `shared tenants` for all that share tables. */
   readonly only?: readonly string[]
+  /** Reads every ledger, mends what the catalog remembers where another tool ran, and tells what it found. */
+  readonly verify?: boolean
 }
 
 export async function readStatus(
   { db, homes, readShared, readTenant }: MigrationProject,
-  { only }: StatusOptions = {},
+  { only, verify }: StatusOptions = {},
 ): Promise<MigrationStatus> {
   const [shared, tenant] = [await readShared(), await readTenant()]
   return db.session(async (session) => {
@@ -34,9 +38,11 @@ export async function readStatus(
       db,
       members.filter(({ database }) => database !== undefined),
     )
+    const found = verify === true ? await verifyHeads(db, session, members, chainOf(tenant)) : undefined
     const quarantine = await readQuarantine(session)
     return {
       shared: { applied, pending: pendingNames(shared, applied) },
+      ...(found === undefined ? {} : { found }),
       tenants: members.map((member) => {
         const { id, key, status, target, members: count } = member
         const { applied: names, problem } = read.get(member) ?? member.ledger ?? NOTHING_RAN

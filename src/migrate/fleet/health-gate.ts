@@ -44,7 +44,7 @@ export async function askGate(gate: Gate, options: GateOptions): Promise<string 
 }
 
 /** A gate for people. */
-export function nameOfGate({ command, sql, http, check }: Gate): string {
+function nameOfGate({ command, sql, http, check }: Gate): string {
   if (command !== undefined) return `the command ${typeof command === 'string' ? command : command.join(' ')}`
   if (sql !== undefined) return `the query ${sql.trim().replace(/\s+/g, ' ').slice(0, 80)}`
   if (http === undefined) return `the function ${check?.name || 'check'}`

@@ -1,6 +1,7 @@
 /** What a run over the fleet did and what is left, and what ran where. */
 import { TenantryError } from '../../core/errors.ts'
 import type { TenantStatus } from '../../core/tenant.ts'
+import type { HeadFinding } from '../ledger/verify-heads.ts'
 import type { WaveResult } from '../../core/waves.ts'
 
 /** A target in which something ran. Tenants that share tables are one, `shared tenants`, and `members` says how many. */
@@ -47,6 +48,8 @@ export interface MigrationReport {
 /** What ran where. */
 export interface MigrationStatus {
   readonly shared: { readonly applied: readonly string[]; readonly pending: readonly string[] }
+  /** With `verify`: what was not as the files, or the catalog, say. */
+  readonly found?: readonly HeadFinding[]
   readonly tenants: readonly {
     readonly key: string
     readonly status: TenantStatus

@@ -3,6 +3,7 @@ import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { Migration } from '../files/migration.ts'
 import { planSets, type SetStage } from '../files/set-order.ts'
+import { chainOf } from '../ledger/chain.ts'
 import { SHARED_SET } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import { asRun } from './as-run.ts'
@@ -102,7 +103,7 @@ async function requireAll({ project, session, tally, tenant, goal, next }: Requi
     members.filter(({ database }) => database !== undefined),
   )
   const behind = members.filter(
-    (member) => !isDone({ ...member, ledger: there.get(member) ?? member.ledger }, tenant, goal),
+    (member) => !isDone({ ...member, ledger: there.get(member) ?? member.ledger }, chainOf(tenant), goal),
   )
   if (behind.length === 0) return
   const names = behind

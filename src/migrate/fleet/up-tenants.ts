@@ -1,12 +1,12 @@
 /** The tenants' part of `up`: who is behind, wave by wave. */
 import type { Queryable } from '../../core/database.ts'
 import type { Migration } from '../files/migration.ts'
-import { chainOf } from '../ledger/chain.ts'
-import { recordHistory } from '../ledger/heads.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
+import { chainOf } from '../ledger/chain.ts'
+import { recordHistory } from '../ledger/heads.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
-import { type FleetMember, readFleet, readSharing } from './fleet-members.ts'
+import { type FleetMember, readAtHead, readFleet, readSharing } from './fleet-members.ts'
 import { tryTogetherFirst } from './hold-back.ts'
 import { countTenants } from './migration-report.ts'
 import { passThrough } from './pass-through.ts'
@@ -38,7 +38,10 @@ export interface TenantsRun {
 export async function upTenants(given: TenantsRun): Promise<void> {
   const { project, options, tenant, goal, plan, session, tally } = given
   const { db, homes } = project
-  const fleet = await readFleet(session, homes, plan)
+  const chain = chainOf(tenant)
+  const fleet =
+    (options.only === undefined ? await readAtHead(session, homes, chain.digests[goal - 1]) : undefined) ??
+    (await readFleet(session, homes, plan))
   const sharedHome = await homes.findShared()
   const together = sharedHome && (await readSharing(session, sharedHome, fleet.sharing, plan))
   const entries = await readQuarantine(session)
@@ -48,8 +51,8 @@ export async function upTenants(given: TenantsRun): Promise<void> {
   )
   const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
   for (const one of chosen.out) tally.quarantined(one)
-  const behind = chosen.able.filter((member) => !isDone(member, tenant, goal))
-  tally.unchanged(countTenants(chosen.able) - countTenants(behind))
+  const behind = chosen.able.filter((member) => !isDone(member, chain, goal))
+  tally.unchanged((fleet.atHead ?? 0) + countTenants(chosen.able) - countTenants(behind))
   tally.expect(behind.length)
   given.tellShared()
   const roster = plan.waves.map((_, place) => behind.filter(({ wave }) => wave === place))
@@ -59,10 +62,10 @@ export async function upTenants(given: TenantsRun): Promise<void> {
     until = refused
     if (refused !== undefined) tally.heldBack(refused)
   }
+  // Otherwise each worker would find out at its first tenant.
+  if (behind.length > 0 && options.dryRun !== true) await recordHistory(session, chain)
   const run: UpwardRun = { project, options, tenant, sharedBefore: given.sharedBefore, until: () => until }
   const failed: FleetMember[] = []
-  // Once, where each worker would find out by itself.
-  if (behind.length > 0 && options.dryRun !== true) await recordHistory(session, chainOf(tenant))
   if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
     const refusal = await tryTogetherFirst(run, session, sharedHome, together, roster)
     if (refusal !== undefined) {

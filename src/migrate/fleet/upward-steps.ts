@@ -56,6 +56,7 @@ export function upSchema(
       }),
     )
   }
+  let soFar = 0
   const end = migrations.findIndex(({ name }) => name === until)
   const last = (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
   return collect(
@@ -67,6 +68,10 @@ export function upSchema(
         database,
         heldBack: until,
         onApplied,
+        onBatch: ({ name, batch, rows }) => {
+          soFar = batch === 1 ? rows : soFar + rows
+          options.onEvent?.({ type: 'batch', tenant: target.label, migration: name, rows: soFar })
+        },
       }),
     signal,
     last,

@@ -8,18 +8,23 @@ import { readList } from './run-flags.ts'
 export function statusCommand(shell: Shell): Command {
   return new Command('status')
     .description('show what ran and what is pending; changes nothing')
+    .option('--verify', 'read every ledger, and mend what the catalog remembers where another tool ran')
     .option('--pending', 'only tenants that are behind')
     .option('--only <tenants>', 'only these tenants: keys or ids, with commas')
     .addHelpText(
       'after',
       '\nExits with 0 whether or not something is pending; read `pending` of --json in scripts.',
     )
-    .action(async (options: { pending?: boolean; only?: string }) => {
+    .action(async (options: { pending?: boolean; only?: string; verify?: boolean }) => {
       const { output } = shell
       const only = options.only === undefined ? {} : { only: readList('--only', options.only) }
-      const status = await shell.withControlPlane((plane) => plane.migrate.status(only))
+      const status = await shell.withControlPlane((plane) =>
+        plane.migrate.status({ ...only, verify: options.verify === true }),
+      )
       const tenants = status.tenants.filter(({ pending }) => options.pending !== true || pending.length > 0)
-      output.result({ shared: status.shared, tenants }, () => {
+      const found = (status.found ?? []).map(({ problem: _, ...finding }) => finding)
+      output.result({ shared: status.shared, tenants, ...(options.verify === true ? { found } : {}) }, () => {
+        for (const { key, kind, name = '' } of found) output.notice(`${key}: ${kind} ${name}`.trimEnd())
         const behind = countTenants(status.tenants.filter(({ pending }) => pending.length > 0))
         const columns = [
           { title: 'tenant', value: (row: Row) => row.tenant },
