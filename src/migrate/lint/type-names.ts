@@ -19,12 +19,14 @@ const WRITTEN: Readonly<Record<string, string>> = {
 export function typeText(type: Fields | undefined): string {
   const parts = nameParts(type?.['names'])
   const own = parts[0] === 'pg_catalog' ? parts.slice(1) : parts
-  const name = own.join('.')
+  // `char` without quotes is read as pg_catalog.bpchar; the other one holds a single byte.
+  const name = own === parts && parts[0] === 'char' ? '"char"' : own.join('.')
   const limits = listOf(type?.['typmods']).map((limit) => {
     const constant = fieldsOf(limit, 'A_Const')
     const value = fieldsOf(constant, 'ival')
     // The grammar leaves a zero out.
-    return value === undefined ? '?' : String(value['ival'] ?? 0)
+    const number: unknown = value?.['ival'] ?? 0
+    return value === undefined || typeof number !== 'number' ? '?' : String(number)
   })
   const array = listOf(type?.['arrayBounds']).length > 0 ? '[]' : ''
   return `${WRITTEN[name] ?? name}${limits.length === 0 ? '' : `(${limits.join(',')})`}${array}`
