@@ -6,9 +6,10 @@ import { requireCatalog } from './catalog/catalog-version.ts'
 import { installCatalog } from './catalog/install-catalog.ts'
 import { listUnfinished, type Operation } from './catalog/operations.ts'
 import { tenantHomes } from './catalog/tenant-store.ts'
-import type { ConnectionSpec, MigrationFolders, Seed } from './core/config.ts'
+import type { ConnectionSpec, MigrationConfig, Seed } from './core/config.ts'
 import type { AdminDatabase } from './core/database.ts'
 import { TenantryError } from './core/errors.ts'
+import type { TenantMigrator } from './core/migrator.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
 import type { LintFinding } from './isolation/lint/finding.ts'
 import { lintDatabase, type LintOptions } from './isolation/lint/lint-database.ts'
@@ -25,7 +26,7 @@ export interface ControlPlaneOptions {
   /** The admin login, direct and not through a pooler; TENANTRY_ADMIN_URL by default. */
   readonly connection?: ConnectionSpec
   /** Absolute or relative to the working directory; `migrations/shared` and `migrations/tenant` by default. */
-  readonly migrations?: MigrationFolders
+  readonly migrations?: MigrationConfig
   /** First rows of new tenants: a function, or the path of a SQL file. */
   readonly seed?: Seed | string
   /** The application's login; what the catalog says by default, else `tenantry_app`. */
@@ -54,7 +55,7 @@ export interface ControlPlane {
   readonly domains: DomainAdministration
   /** Keys that tenants' programs authenticate with. */
   readonly apiKeys: ApiKeyAdministration
-  readonly migrate: Pick<Migrations, 'up' | 'status'>
+  readonly migrate: Omit<Migrations, keyof TenantMigrator>
   readonly secrets: SecretAdministration
   /** The key that tenants' contexts are proven with. */
   readonly context: {
@@ -139,7 +140,8 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
     },
     migrate: {
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
-      status: async () => (await installed()).migrations.status(),
+      down: async (downOptions) => (await installed()).migrations.down(downOptions),
+      status: async (statusOptions) => (await installed()).migrations.status(statusOptions),
     },
     secrets: {
       status: async () => (await installed()).secrets.status(),

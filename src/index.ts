@@ -10,10 +10,12 @@ export type {
 } from './catalog/for-each-tenant.ts'
 export type { CacheKeyPart } from './core/cache-key.ts'
 export { defineConfig } from './core/config.ts'
+export type { Gate, Wave, WaveResult } from './core/waves.ts'
 export type {
   ConnectionOptions,
   ConnectionSpec,
   MigrationFolder,
+  MigrationConfig,
   MigrationFolders,
   MigrationFormat,
   Seed,
@@ -59,7 +61,9 @@ export type { LintFinding, LintSeverity } from './isolation/lint/finding.ts'
 export type { LintOptions } from './isolation/lint/lint-database.ts'
 export type { LookupTxt } from './lifecycle/txt-lookup.ts'
 export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
+export { reportFailure } from './migrate/fleet/migration-report.ts'
 export type { MigrationReport, MigrationStatus } from './migrate/fleet/migration-report.ts'
+export type { MigrationEvent, MigrationProgress } from './migrate/fleet/run-events.ts'
 export { apiKey } from './resolve/api-key.ts'
 export type { ApiKeyOptions } from './resolve/api-key.ts'
 export { allMustAgree, firstOf } from './resolve/combine.ts'

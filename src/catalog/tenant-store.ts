@@ -129,7 +129,7 @@ export function tenantHomes(db: Queryable, pageSize = 500): TenantHomes {
           after,
           limit: pageSize,
         })
-        for (const { id, key, status, home } of page) yield { id, key, status, home }
+        yield* page
         after = page.at(-1)?.key ?? ''
         if (page.length < pageSize) return
       }

@@ -4,8 +4,8 @@ import { TenantryError } from '../core/errors.ts'
 import { sqlState } from '../sql/sql-state.ts'
 import { clean } from './clean-text.ts'
 
-/** 0 done, 1 failed, 2 misuse. */
-export type ExitCode = 0 | 1 | 2
+/** 0 done, 1 failed, 2 misuse, 3 a health gate stopped it. */
+export type ExitCode = 0 | 1 | 2 | 3
 
 /** An error as machines read it. */
 export interface ErrorDocument {
@@ -38,6 +38,7 @@ export function toTenantryError(error: unknown): TenantryError {
 
 /** Misuse is what the caller can only correct by writing another command line. */
 export function exitCodeOf(error: TenantryError): ExitCode {
+  if (error.code === 'TNY421') return 3
   return error.status === 400 ? 2 : 1
 }
 

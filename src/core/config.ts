@@ -1,6 +1,7 @@
 /** The options that the library and the command line share, and the shape of tenantry.config.ts. */
 import type { Queryable } from './database.ts'
 import type { Tenant } from './tenant.ts'
+import { wavesProblem, type Wave } from './waves.ts'
 
 /** The TLS and address options of node-postgres that Tenantry passes on unchanged. */
 export interface ConnectionOptions {
@@ -42,6 +43,12 @@ export interface MigrationFolders {
   readonly tenant?: MigrationFolder
 }
 
+/** Where migrations are, and in which order tenants get them. */
+export interface MigrationConfig extends MigrationFolders {
+  /** Who comes first, and what must be well before the others; all tenants at once by default. */
+  readonly waves?: readonly Wave[]
+}
+
 /** The path of a folder of migrations. */
 export function folderOf(source: MigrationFolder): string {
   return typeof source === 'string' ? source : source.folder
@@ -65,7 +72,7 @@ export interface TenantryConfig {
   /** The control plane's login; `TENANTRY_ADMIN_URL` by default. */
   readonly admin?: ConnectionSpec
   /** Folders, relative to the configuration file; `migrations/shared` and `migrations/tenant` by default. */
-  readonly migrations?: MigrationFolders
+  readonly migrations?: MigrationConfig
   /** First rows of a new tenant: a function, or the path of a SQL file relative to the configuration file. */
   readonly seed?: Seed | string
   /** Hosts of the service's own, which no tenant can claim as its domain, nor a host below one; none by default. */
@@ -88,7 +95,7 @@ export function defineConfig(config: TenantryConfig): TenantryConfig {
 const KNOWN: Readonly<Record<keyof TenantryConfig, (value: unknown) => string | undefined>> = {
   connection: connectionProblem,
   admin: connectionProblem,
-  migrations: (value) => foldersProblem(value, ['shared', 'tenant'], isFolder),
+  migrations: migrationsProblem,
   seed: (value) =>
     typeof value === 'function' || isText(value) ? undefined : 'is neither a function nor a path',
   roots: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'is not a list of host names'),
@@ -114,6 +121,15 @@ function connectionProblem(value: unknown): string | undefined {
   return typeof value === 'string' || isRecord(value)
     ? undefined
     : 'is neither a URL nor an object of options'
+}
+
+function migrationsProblem(value: unknown): string | undefined {
+  if (!isRecord(value)) return foldersProblem(value, ['shared', 'tenant'])
+  const { waves, ...folders } = value
+  const problem = waves === undefined ? undefined : wavesProblem(waves)
+  return problem === undefined
+    ? foldersProblem(folders, ['shared', 'tenant'], isFolder)
+    : `has \`waves\` of which this is wrong: waves${problem.startsWith('[') ? '' : ' '}${problem}`
 }
 
 function foldersProblem(

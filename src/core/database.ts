@@ -23,5 +23,10 @@ export interface AdminDatabase extends Queryable {
   session<T>(fn: (session: Queryable) => Promise<T>): Promise<T>
   /** The same login in another database of the server: that of a tenant. Closed with this one. */
   inDatabase(name: string): AdminDatabase
+  /**
+   * The same login and database over connections of its own, `max` at most, so that work over the whole fleet takes none from
+   * sign-ups. Whoever asks for it closes it.
+   */
+  apart(max: number): AdminDatabase
   close(): Promise<void>
 }

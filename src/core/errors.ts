@@ -551,8 +551,8 @@ export const ERRORS = {
   },
   TNY406: {
     status: 409,
-    message: 'Another process migrates at this moment.',
-    hint: 'Wait for it to end, then look at `tenantry migrate status`.',
+    message: 'Another process migrates at this moment: {runner}.',
+    hint: 'Wait for it to end, then look at `tenantry migrate status`; without --no-wait the command does so itself.',
   },
   TNY407: {
     status: 500,
@@ -574,6 +574,27 @@ export const ERRORS = {
     status: 500,
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
+  },
+  TNY420: {
+    status: 400,
+    message: 'The run of migrations cannot start: {reason}.',
+    hint: '{advice}',
+  },
+  TNY421: {
+    status: 500,
+    message: 'The run ended after the wave "{wave}": {reason}. {left} tenants are left.',
+    hint: 'What is done stays done. Mend the cause and run the same command again: it goes on from here, through the gates once more. --no-waves goes on without them.',
+  },
+  TNY422: {
+    status: 500,
+    message: 'The run was stopped: {left} tenants are left.',
+    hint: 'What is done stays done, whole migrations everywhere. Run the same command again to go on.',
+  },
+  TNY423: {
+    status: 500,
+    message:
+      '{count} tenants are in quarantine, since a migration failed for them, and were left out: {tenants}.',
+    hint: 'Correct the migration, and they are tried again. If it was the tenant that had to be mended: `tenantry migrate up --retry`.',
   },
 } as const satisfies Record<string, ErrorDefinition>
 

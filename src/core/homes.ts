@@ -1,6 +1,6 @@
 /** What fleet migrations need of the catalog, so that migrate/ does not import it. */
 import type { Queryable } from './database.ts'
-import type { Home, TenantStatus } from './tenant.ts'
+import type { Home, Plan, Settings, TenantStatus } from './tenant.ts'
 
 /** A tenant as far as migrations care. */
 export interface TenantHome {
@@ -8,6 +8,9 @@ export interface TenantHome {
   readonly key: string
   readonly status: TenantStatus
   readonly home: Home
+  /** What waves select by; absent where nobody does. */
+  readonly plan?: Plan
+  readonly settings?: Settings
 }
 
 /** Lists where tenants live. */

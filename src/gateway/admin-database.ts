@@ -66,6 +66,7 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
       others.set(name, other)
       return other
     },
+    apart: (size) => openPool(config, size),
     async close() {
       await Promise.all([pool.end(), ...[...others.values()].map((other) => other.close())])
     },

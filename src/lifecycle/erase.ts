@@ -55,7 +55,7 @@ function stepsOf(session: Queryable, tenant: Tenant, maker: HomeMaker): Step[] {
         inTransaction(session, async () => {
           await maker.forget(session, tenant)
           await forgetOperations(session, tenant.id)
-          for (const table of ['keys', 'domains', 'api_keys']) {
+          for (const table of ['keys', 'domains', 'api_keys', 'quarantine']) {
             await session.query(`delete from tenantry.${table} where tenant_id = $1`, [tenant.id])
           }
           await session.query(

@@ -61,7 +61,7 @@ export async function inTransaction<T>(session: Queryable, fn: () => Promise<T>)
 
 /**
  * The session as an `AdminDatabase`, for what takes one: all of it stays on this connection.
- * @param db for other databases, which this connection does not reach.
+ * @param db for other databases and other connections, which this one does not reach.
  */
 export function pinnedDatabase(session: Queryable, db: AdminDatabase): AdminDatabase {
   return {
@@ -69,6 +69,7 @@ export function pinnedDatabase(session: Queryable, db: AdminDatabase): AdminData
     transaction: (fn) => inTransaction(session, () => fn(session)),
     session: (fn) => fn(session),
     inDatabase: (name) => db.inDatabase(name),
+    apart: (max) => db.apart(max),
     close: async () => undefined,
   }
 }

@@ -56,6 +56,9 @@ async function loggedDatabase(log: string[]): Promise<AdminDatabase> {
     inDatabase() {
       throw new Error('logins are made in one database')
     },
+    apart() {
+      throw new Error('logins are made on one connection')
+    },
     close: () => client.end(),
   }
 }

@@ -7,7 +7,8 @@ import type { AdminDatabase } from '../../src/core/database.ts'
 import type { TenantHome } from '../../src/core/homes.ts'
 import { createAdminDatabase } from '../../src/gateway/admin-database.ts'
 import { createMigrations, type Migrations } from '../../src/migrate/migrations.ts'
-import { reportFailure, type MigrationProgress } from '../../src/migrate/fleet/migration-report.ts'
+import { reportFailure } from '../../src/migrate/fleet/migration-report.ts'
+import type { MigrationProgress } from '../../src/migrate/fleet/run-events.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { createFolder, type MigrationFolder } from './migration-folder.ts'
 import { homesOf, makeTenants, withStatus } from './tenant-schemas.ts'
@@ -74,12 +75,15 @@ test('the shared set runs first, then every active and suspended tenant', async 
   await folder.write({ '2_copy.sql': 'insert into log select current_schema()' })
   const progress: MigrationProgress[] = []
   const migrations = migrationsOf(tenants)
-  const report = await migrations.up({ onProgress: (step) => void progress.push(step) })
+  const report = await migrations.up({ workers: 1, onProgress: (step) => void progress.push(step) })
   const keys = tenants.map(({ key }) => key)
-  expect(report).toEqual({
+  expect(report).toMatchObject({
     shared: ['1_plans'],
     tenants: [keys[0], keys[1], keys[3]].map((key) => ({ key, applied: ['1_log', '2_copy'] })),
+    unchanged: 0,
     failed: [],
+    quarantined: [],
+    waves: [{ name: 'all', tenants: 3, migrated: 3, failed: 0 }],
   })
   expect(reportFailure(report)).toBeUndefined()
   expect(progress.map(({ done, total, tenant }) => `${done}/${total} ${tenant}`)).toEqual([
@@ -130,7 +134,9 @@ test('M8: one tenant fails, the others go on, and it is named', async () => {
     '4_after.sql': "insert into log values ('after')",
   })
   const report = await migrationsOf(tenants).up()
-  expect(report.tenants.map(({ key }) => key)).toEqual(tenants.filter((t) => t !== bad).map(({ key }) => key))
+  expect(report.tenants.map(({ key }) => key).sort()).toEqual(
+    tenants.filter((t) => t !== bad).map(({ key }) => key),
+  )
   expect(report.failed).toMatchObject([{ key: bad?.key, applied: ['2_before'], error: { code: 'TNY402' } }])
   expect(report.failed[0]?.error.message).toMatch(/contains null values/)
   expect(reportFailure(report)).toMatchObject({
@@ -138,7 +144,7 @@ test('M8: one tenant fails, the others go on, and it is named', async () => {
     message: `1 of 5 tenants could not be migrated: ${bad?.key}.`,
   })
   await superuser.query(`delete from ${bad?.home.schema}.log where step is null`)
-  const second = await migrationsOf(tenants).up()
+  const second = await migrationsOf(tenants).up({ retry: true })
   expect(second.tenants.flatMap(({ applied }) => applied)).toEqual(['3_strict', '4_after'])
   for (const tenant of tenants) expect(await logOf(tenant)).toBe('after before')
 })
@@ -196,7 +202,7 @@ test('a tenant that is deleted meanwhile is no failure', async () => {
   await superuser.query(`drop schema ${gone?.home.schema}`)
   const report = await migrations.up()
   expect(report.failed).toEqual([])
-  expect(report.tenants.map(({ key }) => key)).toEqual([tenants[0]?.key, tenants[2]?.key])
+  expect(report.tenants.map(({ key }) => key).sort()).toEqual([tenants[0]?.key, tenants[2]?.key])
 })
 
 test('what a migration prepares or sets for one tenant is not there for the next', async () => {
@@ -215,10 +221,10 @@ test('who is behind is asked in two statements, however many tenants', async () 
   const tenants = await makeFleet(60)
   await migrationsOf(tenants).up()
   let statements = 0
-  const counting: AdminDatabase = {
-    ...admin,
+  const count = (db: AdminDatabase): AdminDatabase => ({
+    ...db,
     session: (fn) =>
-      admin.session((session) =>
+      db.session((session) =>
         fn({
           query: (text, values) => {
             statements++
@@ -226,22 +232,28 @@ test('who is behind is asked in two statements, however many tenants', async () 
           },
         }),
       ),
-  }
+    apart: (max) => count(db.apart(max)),
+  })
+  const counting = count(admin)
   const report = await migrationsOf(tenants, counting).up()
-  expect(report.tenants).toHaveLength(60)
-  // The lock, the server's setting, the shared ledger (located; it is missing), the fleet (located, read), the lock again.
-  expect(statements).toBe(6)
+  expect(report).toMatchObject({ unchanged: 60, tenants: [] })
+  // Its name, the lock, the server's setting, the shared ledger (located; it is missing), the fleet (located, read), who is in
+  // quarantine, the lock again.
+  expect(statements).toBe(8)
   await folder.write({ '2_more.sql': "insert into log values ('more')" })
   await migrationsOf(tenants, counting).up()
   // One message a tenant.
-  expect(statements).toBe(12 + 60)
+  expect(statements).toBe(16 + 60)
 })
 
 test('M3: a second runner is told so, and the first goes on', async () => {
   const tenants = await makeFleet(10)
   await folder.write({ '2_step.sql': "insert into log values ('2'); select pg_sleep(0.05)" })
   const other = createAdminDatabase(database.adminUrl)
-  const results = await Promise.allSettled([migrationsOf(tenants).up(), migrationsOf(tenants, other).up()])
+  const results = await Promise.allSettled([
+    migrationsOf(tenants).up({ wait: false }),
+    migrationsOf(tenants, other).up({ wait: false }),
+  ])
   await other.close()
   const refused = results.filter((result) => result.status === 'rejected')
   expect(refused.map(({ reason }) => (reason as { code: string }).code)).toEqual(['TNY406'])
@@ -329,7 +341,7 @@ test('processes are told of each migration as it commits: of which tenant, or of
   await shared.write({ '1_plans.sql': 'create table plans (name text)' })
   await folder.write({ '2_step.sql': "insert into log values ('2')" })
   const migrations = migrationsOf(tenants)
-  expect((await migrations.up()).failed).toHaveLength(0)
+  expect((await migrations.up({ workers: 1 })).failed).toHaveLength(0)
   await listener.query('select 1')
   const ids = tenants.map(({ id }) => id)
   expect(told).toEqual(['', ...ids.flatMap((id) => [id, id])])

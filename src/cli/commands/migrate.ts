@@ -1,6 +1,7 @@
 /** `tenantry migrate`: everything about migrations of the fleet; a file for each subcommand. */
 import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
+import { downCommand } from './migrate/down.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
 
@@ -8,5 +9,6 @@ export function migrateCommand(shell: Shell): Command {
   return new Command('migrate')
     .description('run and look at migrations')
     .addCommand(upCommand(shell))
+    .addCommand(downCommand(shell))
     .addCommand(statusCommand(shell))
 }

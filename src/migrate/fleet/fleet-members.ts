@@ -1,8 +1,9 @@
 /** Who is in the fleet, and what ran for each: tenants here, tenants elsewhere, tenants that share tables. */
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
-import type { TenantHome, TenantHomes } from '../../core/homes.ts'
+import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import type { Home, TenantStatus } from '../../core/tenant.ts'
 import { readLedgers, SHARED_TENANTS, sharedTarget, type Ledger, type Target } from '../ledger/ledger.ts'
+import type { WavePlan } from './plan-waves.ts'
 
 /** A tenant whose tables are its own, or all those that share tables. */
 export interface FleetMember {
@@ -15,6 +16,8 @@ export interface FleetMember {
   readonly ledger?: Ledger | undefined
   /** How many tenants this stands for, where they share tables. */
   readonly members?: number | undefined
+  /** The place of its wave. */
+  readonly wave?: number | undefined
 }
 
 /** Who is to be migrated. */
@@ -29,36 +32,38 @@ export interface Fleet {
 export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
 
 /** Lists tenants, and reads the ledgers of those in this database. */
-export async function readFleet(session: Queryable, homes: TenantHomes): Promise<Fleet> {
-  const [here, there]: [TenantHome[], FleetMember[]] = [[], []]
+export async function readFleet(session: Queryable, homes: TenantHomes, plan?: WavePlan): Promise<Fleet> {
+  const [here, there]: [FleetMember[], FleetMember[]] = [[], []]
   let sharing = 0
   for await (const tenant of homes.list()) {
     const { id, key, status, home } = tenant
     if (home.model === 'shared') sharing++
-    else if (home.database === undefined) here.push(tenant)
-    else there.push({ id, key, status, target: targetOf(home, key, id), database: home.database })
+    else {
+      const wave = plan?.waveOf({ ...tenant, model: home.model })
+      const { database } = home
+      const list = database === undefined ? here : there
+      list.push({ id, key, status, target: targetOf(home, key, id), database, wave })
+    }
   }
-  const targets = here.map(({ id, key, home }) => targetOf(home, key, id))
-  const ledgers = await readLedgers(session, targets)
-  const members: FleetMember[] = []
-  for (const [index, { id, key, status }] of here.entries()) {
-    const [target, ledger] = [targets[index], ledgers[index]]
-    if (target !== undefined && ledger !== undefined) members.push({ id, key, status, target, ledger })
-  }
+  const ledgers = await readLedgers(
+    session,
+    here.map(({ target }) => target),
+  )
+  const members = here.map((member, index) => ({ ...member, ledger: ledgers[index] ?? NOTHING_RAN }))
   return { members: [...members, ...there], sharing }
 }
 
-/** The line of a report for all tenants that share tables; none where there is no such place. */
+/** All tenants that share tables, as one member. */
 export async function readSharing(
   session: Queryable,
-  homes: TenantHomes,
+  home: SharedHome,
   members: number,
-): Promise<FleetMember[]> {
-  const home = await homes.findShared()
-  if (home === undefined) return []
+  plan?: WavePlan,
+): Promise<FleetMember> {
   const target = sharedTarget(home)
   const [ledger] = await readLedgers(session, [target])
-  return [{ id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members }]
+  const wave = plan?.waveOf({ id: '', key: SHARED_TENANTS, model: 'shared', together: true })
+  return { id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members, wave }
 }
 
 /** How many other databases are asked at a time. */

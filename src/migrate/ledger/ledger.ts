@@ -19,6 +19,14 @@ export interface Target {
   readonly label: string
 }
 
+/** The shared set's: it runs once, as the admin. */
+export const SHARED_SET: Target = {
+  schema: 'public',
+  ownerRole: undefined,
+  tenantRole: undefined,
+  label: 'shared',
+}
+
 /** The name of all tenants that share tables, for people: no key holds a space. */
 export const SHARED_TENANTS = 'shared tenants'
 

@@ -3,18 +3,21 @@ import { Command } from 'commander'
 import { countTenants } from '../../../migrate/fleet/migration-report.ts'
 import type { Shell } from '../../shell.ts'
 import { renderTable } from '../../table.ts'
+import { readList } from './run-flags.ts'
 
 export function statusCommand(shell: Shell): Command {
   return new Command('status')
     .description('show what ran and what is pending; changes nothing')
     .option('--pending', 'only tenants that are behind')
+    .option('--only <tenants>', 'only these tenants: keys or ids, with commas')
     .addHelpText(
       'after',
       '\nExits with 0 whether or not something is pending; read `pending` of --json in scripts.',
     )
-    .action(async (options: { pending?: boolean }) => {
+    .action(async (options: { pending?: boolean; only?: string }) => {
       const { output } = shell
-      const status = await shell.withControlPlane((plane) => plane.migrate.status())
+      const only = options.only === undefined ? {} : { only: readList('--only', options.only) }
+      const status = await shell.withControlPlane((plane) => plane.migrate.status(only))
       const tenants = status.tenants.filter(({ pending }) => options.pending !== true || pending.length > 0)
       output.result({ shared: status.shared, tenants }, () => {
         const behind = countTenants(status.tenants.filter(({ pending }) => pending.length > 0))
@@ -22,7 +25,7 @@ export function statusCommand(shell: Shell): Command {
           { title: 'tenant', value: (row: Row) => row.tenant },
           { title: 'status', value: (row: Row) => row.status },
           { title: 'applied', value: (row: Row) => row.applied },
-          { title: 'pending', value: (row: Row) => row.pending.join(', ') || '-' },
+          { title: 'pending', value: pendingOf },
         ]
         const { applied, pending } = status.shared
         const rows: Row[] = [
@@ -42,6 +45,14 @@ interface Row {
   readonly status: string
   readonly applied: number
   readonly pending: readonly string[]
+  readonly quarantined?: { readonly migration: string; readonly error: string }
+}
+
+function pendingOf({ pending, quarantined }: Row): string {
+  const names = pending.join(', ') || '-'
+  return quarantined === undefined
+    ? names
+    : `${names} (in quarantine, ${quarantined.migration}: ${quarantined.error})`
 }
 
 function summary(behind: number, total: number): string {

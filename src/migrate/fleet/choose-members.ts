@@ -1,0 +1,48 @@
+/** Whom a run comes to: of the whole fleet those that serve, those that were asked for, and not those in quarantine. */
+import type { TenantStatus } from '../../core/tenant.ts'
+import type { Migration } from '../files/migration.ts'
+import { SHARED_TENANTS } from '../ledger/ledger.ts'
+import type { FleetMember } from './fleet-members.ts'
+import type { QuarantinedTenant } from './migration-report.ts'
+import { isStillBad, type Quarantined } from './quarantine.ts'
+import { cannotStart } from './run-options.ts'
+
+/** Tenants that `up` migrates: those that serve, or will again as they are. */
+const MIGRATED: readonly TenantStatus[] = ['active', 'suspended']
+
+/** Those of `only`, or all. @throws TNY420 for a name that is nobody's. */
+export function chooseMembers(
+  members: readonly FleetMember[],
+  only: readonly string[] | undefined,
+): readonly FleetMember[] {
+  const able = members.filter(({ status }) => MIGRATED.includes(status))
+  if (only === undefined) return able
+  const wanted = new Set(only)
+  const chosen = able.filter(({ id, key }) => wanted.has(key) || (id !== '' && wanted.has(id)))
+  const found = new Set(chosen.flatMap(({ id, key }) => [id, key]))
+  const missing = only.filter((name) => !found.has(name))
+  if (missing.length === 0) return chosen
+  throw cannotStart(
+    `there is no tenant ${missing.map((name) => `"${name}"`).join(', ')} to migrate by itself`,
+    `Tenants that share tables are migrated together: name them as "${SHARED_TENANTS}".`,
+  )
+}
+
+/** Divides members into those to migrate and those that stay in quarantine. */
+export function leaveOut(
+  members: readonly FleetMember[],
+  entries: ReadonlyMap<string, Quarantined>,
+  migrations: readonly Migration[],
+): { readonly able: readonly FleetMember[]; readonly out: readonly QuarantinedTenant[] } {
+  const out: QuarantinedTenant[] = []
+  const able = members.filter((member) => {
+    const entry = entries.get(member.id)
+    if (entry === undefined || !isStillBad(entry, migrations)) return true
+    // It went on in another way: by another tool, or by hand.
+    if (member.ledger?.applied.includes(entry.migration) === true) return true
+    const { migration, error, since } = entry
+    out.push({ key: member.key, migration, error, since })
+    return false
+  })
+  return { able, out }
+}

@@ -1,0 +1,96 @@
+/** What `up` does at one target of the fleet, of whatever kind it is. */
+import type { AdminDatabase, Queryable } from '../../core/database.ts'
+import type { SharedHome } from '../../core/homes.ts'
+import { applyMigrations, ledgerFailure } from '../apply/apply-migrations.ts'
+import type { Migration } from '../files/migration.ts'
+import { announceMigration, type Target } from '../ledger/ledger.ts'
+import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
+import { collect, type Outcome } from '../outcome.ts'
+import { applyToShared } from '../shared-form/apply-shared.ts'
+import { rehearseOnShared } from '../shared-form/rehearse-shared.ts'
+import type { FleetMember } from './fleet-members.ts'
+import type { UpOptions } from './run-options.ts'
+
+/** What the steps of a run have in common. */
+export interface UpwardRun {
+  readonly project: MigrationProject
+  readonly options: UpOptions
+  readonly tenant: readonly Migration[]
+  /** The first tenant migration that is not to run, nor any behind it; `undefined`: all are. */
+  until(): string | undefined
+}
+
+/** One schema, on a session that is at home in its database. */
+export function upSchema(
+  { project, options }: Pick<UpwardRun, 'project' | 'options'>,
+  session: Queryable,
+  target: Target,
+  migrations: readonly Migration[],
+  { ledger, until }: { ledger?: FleetMember['ledger']; until?: string | undefined },
+): Promise<Outcome> {
+  const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
+  return collect(
+    (onApplied) =>
+      applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, heldBack: until, onApplied }),
+    options.signal,
+  )
+}
+
+/** A tenant of the catalog's database. */
+export function upHere(
+  run: UpwardRun,
+  session: Queryable,
+  { target, ledger }: FleetMember,
+): Promise<Outcome> {
+  return upSchema(run, session, target, run.tenant, { ledger, until: run.until() })
+}
+
+/** A tenant in a database of its own; others do not stop where that cannot be reached. */
+export async function upThere(
+  run: UpwardRun,
+  elsewhere: AdminDatabase,
+  { target }: FleetMember,
+): Promise<Outcome> {
+  let applied: readonly string[] = []
+  try {
+    const outcome = await elsewhere.session(async (session) => {
+      await requirePlainStrings(session)
+      // Nobody listens there.
+      const quiet = { ...target, tenantId: undefined }
+      return upSchema(run, session, quiet, run.tenant, { until: run.until() })
+    })
+    applied = outcome.applied
+    const announcement = announceMigration(target)
+    if (applied.length > 0 && announcement !== '') await run.project.db.query(announcement)
+    return outcome
+  } catch (error) {
+    return { applied, error: ledgerFailure(error, target) }
+  }
+}
+
+/** All tenants that share tables. */
+export async function upTogether(
+  { project, options, tenant, until }: UpwardRun,
+  session: Queryable,
+  home: SharedHome,
+  { ledger }: FleetMember,
+): Promise<Outcome> {
+  const listSharing = project.homes.listSharing.bind(project.homes)
+  const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
+  const end = tenant.findIndex(({ name }) => name === until())
+  const migrations = end < 0 ? tenant : tenant.slice(0, Math.max(end, ledger?.applied.length ?? 0))
+  let refused: string | undefined
+  const onRefused = (name: string): void => void (refused = name)
+  const outcome = await collect(async (onApplied) => {
+    if (options.dryRun !== true) {
+      return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
+    }
+    const names = await rehearseOnShared(session, home, migrations, {
+      lockTimeoutMs,
+      listSharing,
+      onFailed: onRefused,
+    })
+    names.forEach(onApplied)
+  }, options.signal)
+  return outcome.error?.code === 'TNY407' ? { ...outcome, refused } : outcome
+}

@@ -1,0 +1,48 @@
+/** Migrations of one home, outside of any run over the fleet: what provisioning needs. */
+import type { Queryable } from '../core/database.ts'
+import type { SharedHome } from '../core/homes.ts'
+import type { TenantMigrator } from '../core/migrator.ts'
+import { applyMigrations } from './apply/apply-migrations.ts'
+import type { Migration } from './files/migration.ts'
+import { targetOf } from './fleet/fleet-members.ts'
+import { type MigrationProject, requirePlainStrings } from './migration-project.ts'
+import { applyToShared } from './shared-form/apply-shared.ts'
+
+/** The part of the face that fills homes. */
+export function homeMigrator({ lockTimeoutMs, homes, readTenant }: MigrationProject): TenantMigrator {
+  return {
+    async migrateHome(database, home, label) {
+      const tenant = await readTenant()
+      return database.session(async (session) => {
+        await requirePlainStrings(session)
+        return gather((onApplied) =>
+          applyMigrations(session, targetOf(home, label), tenant, { lockTimeoutMs, onApplied }),
+        )
+      })
+    },
+
+    async migrateShared(database, home) {
+      const tenant = await readTenant()
+      return database.session(async (session) => {
+        await requirePlainStrings(session)
+        return gather((onApplied) => applyAll(session, home, tenant, onApplied))
+      })
+    },
+  }
+
+  function applyAll(
+    session: Queryable,
+    home: SharedHome,
+    migrations: readonly Migration[],
+    onApplied: (name: string) => void,
+  ): Promise<void> {
+    const listSharing = homes.listSharing.bind(homes)
+    return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied })
+  }
+}
+
+async function gather(apply: (onApplied: (name: string) => void) => Promise<void>): Promise<string[]> {
+  const applied: string[] = []
+  await apply((name) => void applied.push(name))
+  return applied
+}

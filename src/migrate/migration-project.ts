@@ -1,0 +1,67 @@
+/** What every part of migrations stands on: the admin's database, the tenants' homes, and the files of both sets. */
+import { resolve } from 'node:path'
+import { type MigrationConfig, moveFolder } from '../core/config.ts'
+import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
+import type { TenantHomes } from '../core/homes.ts'
+import type { Wave } from '../core/waves.ts'
+import type { Migration } from './files/migration.ts'
+import { createMigrationReader } from './files/read-migrations.ts'
+
+export interface MigrationsOptions {
+  /** The admin login, direct: session locks do not survive a transaction pooler. */
+  readonly db: AdminDatabase
+  /**
+   * Absolute or relative to the working directory. A folder that is named must exist; the defaults
+   * `migrations/shared` and `migrations/tenant` need not. `waves`: of every `up` that says none.
+   */
+  readonly folders?: MigrationConfig | undefined
+  readonly homes: TenantHomes
+  /** How long a statement waits for a lock; 5,000 by default. */
+  readonly lockTimeoutMs?: number | undefined
+}
+
+/** A project's migrations, as the parts of the face share them. */
+export interface MigrationProject {
+  readonly db: AdminDatabase
+  readonly homes: TenantHomes
+  readonly lockTimeoutMs: number
+  readonly waves: readonly Wave[]
+  /** @throws TNY401, TNY404, TNY408, TNY410 */
+  readShared(): Promise<readonly Migration[]>
+  /** @throws TNY401, TNY404, TNY408 to TNY410 */
+  readTenant(): Promise<readonly Migration[]>
+}
+
+/** Reads nothing yet. */
+export function openProject(options: MigrationsOptions): MigrationProject {
+  const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
+  const reader = createMigrationReader()
+  const readShared = (): Promise<readonly Migration[]> =>
+    reader.read(
+      moveFolder(folders.shared ?? 'migrations/shared', (path) => resolve(path)),
+      folders.shared !== undefined,
+    )
+  return {
+    db,
+    homes,
+    lockTimeoutMs,
+    waves: folders.waves ?? [],
+    readShared,
+    readTenant: () =>
+      reader.read(
+        moveFolder(folders.tenant ?? 'migrations/tenant', (path) => resolve(path)),
+        folders.tenant !== undefined,
+        readShared,
+      ),
+  }
+}
+
+/** Migrations are read by a parser that takes backslashes in plain quotes for backslashes. @throws TNY007 */
+export async function requirePlainStrings(session: Queryable): Promise<void> {
+  const { rows } = await session.query<{ value: string }>(
+    "select current_setting('standard_conforming_strings') as value",
+  )
+  if (rows[0]?.value !== 'off') return
+  throw new TenantryError('TNY007', { params: { setting: 'standard_conforming_strings = off' } })
+}

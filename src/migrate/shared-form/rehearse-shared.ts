@@ -1,0 +1,60 @@
+/** Finds out whether tenants that share tables can have what is missing, by doing it and taking it back. */
+import type { Queryable } from '../../core/database.ts'
+import type { SharedHome, TenantHomes } from '../../core/homes.ts'
+import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
+import { quoteIdent } from '../../sql/quote.ts'
+import { failure } from '../apply/apply-migrations.ts'
+import { findMissing } from '../ledger/find-missing.ts'
+import { readLedgers, recordMigration, settleLedger, sharedTarget } from '../ledger/ledger.ts'
+import type { Migration } from '../files/migration.ts'
+import { replayOnShared } from './replay-on-shared.ts'
+import { planReplay } from './shared-replay.ts'
+
+export interface RehearseOptions {
+  readonly lockTimeoutMs: number
+  readonly listSharing: TenantHomes['listSharing']
+  /** Told before an error is thrown which migration it is about. */
+  readonly onFailed: (name: string) => void
+}
+
+/**
+ * Runs what is missing in one transaction, as `applyToShared` does in one each, and rolls it back. It takes the same locks.
+ * @param session one connection, outside a transaction.
+ * @returns the names that would run.
+ * @throws TNY402, TNY403, TNY407
+ */
+export async function rehearseOnShared(
+  session: Queryable,
+  home: SharedHome,
+  migrations: readonly Migration[],
+  { lockTimeoutMs, listSharing, onFailed }: RehearseOptions,
+): Promise<readonly string[]> {
+  const target = sharedTarget(home)
+  const [ledger = { applied: [], state: 'missing' as const }] = await readLedgers(session, [target])
+  const missing = findMissing(migrations, ledger.applied, target.label)
+  if (missing.length === 0) return []
+  let current = missing[0]
+  try {
+    const plans = missing.map((migration) => {
+      current = migration
+      return planReplay(migration)
+    })
+    await settleLedger(session, target, ledger)
+    await session.query('begin')
+    await lockShared(session)
+    for (const [place, migration] of missing.entries()) {
+      current = migration
+      await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
+      await replayOnShared(session, home, migration, plans[place] ?? [], () => listSharing(session))
+      await session.query(
+        `set local role ${quoteIdent(home.ownerRole)}; ${recordMigration(target, migration.name)}; set local role none`,
+      )
+    }
+    return missing.map(({ name }) => name)
+  } catch (error) {
+    if (current !== undefined) onFailed(current.name)
+    throw failure(error, target, current?.file ?? '')
+  } finally {
+    await session.query('rollback').catch(() => undefined)
+  }
+}
