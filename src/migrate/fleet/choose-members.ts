@@ -46,3 +46,10 @@ export function leaveOut(
   })
   return { able, out }
 }
+
+/** Whether nothing is left to do at a member, as far as its ledger was read; what does not fit is for the step to find. */
+export function isDone({ ledger }: FleetMember, migrations: readonly Migration[], goal: number): boolean {
+  if (ledger === undefined || ledger.problem !== undefined || ledger.state === 'unsettled') return false
+  const { applied } = ledger
+  return applied.length >= goal && applied.every((name, place) => migrations[place]?.name === name)
+}

@@ -63,7 +63,7 @@ export interface MigrationStatus {
 }
 
 /** How many tenants lines stand for: those that share tables are one line, which says how many they are. */
-export function countTenants(lines: readonly { readonly members?: number }[]): number {
+export function countTenants(lines: readonly { readonly members?: number | undefined }[]): number {
   return lines.reduce((sum, { members = 1 }) => sum + members, 0)
 }
 

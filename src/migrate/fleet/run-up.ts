@@ -5,10 +5,10 @@ import { SHARED_SET } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
 import { asRun } from './as-run.ts'
-import { chooseMembers, leaveOut } from './choose-members.ts'
+import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
 import { type FleetMember, readFleet, readSharing } from './fleet-members.ts'
 import { tryTogetherFirst } from './hold-back.ts'
-import type { MigrationReport } from './migration-report.ts'
+import { countTenants, type MigrationReport } from './migration-report.ts'
 import { passThrough } from './pass-through.ts'
 import { planWaves, type WavePlan } from './plan-waves.ts'
 import { readQuarantine, release } from './quarantine.ts'
@@ -63,9 +63,11 @@ async function upTenants(given: TenantsRun): Promise<void> {
   )
   const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
   for (const one of chosen.out) tally.quarantined(one)
-  tally.expect(chosen.able.length)
+  const behind = chosen.able.filter((member) => !isDone(member, tenant, goal.tenant))
+  tally.unchanged(countTenants(chosen.able) - countTenants(behind))
+  tally.expect(behind.length)
   given.tellShared()
-  const roster = plan.waves.map((_, place) => chosen.able.filter(({ wave }) => wave === place))
+  const roster = plan.waves.map((_, place) => behind.filter(({ wave }) => wave === place))
 
   let until = tenant[goal.tenant]?.name
   const holdBack = ({ refused }: Outcome): void => {
