@@ -596,6 +596,11 @@ export const ERRORS = {
       '{count} tenants are in quarantine, since a migration failed for them, and were left out: {tenants}.',
     hint: 'Correct the migration, and they are tried again. If it was the tenant that had to be mended: `tenantry migrate up --retry`.',
   },
+  TNY434: {
+    status: 500,
+    message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',
+    hint: 'Mend them, or write `-- tenantry: ignore RULE: why` above the statement; `tenantry migrate lint` shows all. `--no-lint` (`lint: false`) runs them as they are.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

@@ -1,9 +1,10 @@
 /** What every part of migrations stands on: the admin's database, the tenants' homes, and the files of both sets. */
 import { resolve } from 'node:path'
-import { type MigrationConfig, moveFolder } from '../core/config.ts'
+import { type MigrationConfig, type MigrationFolders, moveFolder } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantHomes } from '../core/homes.ts'
+import type { MigrationLintSettings } from '../core/migration-lint.ts'
 import type { Wave } from '../core/waves.ts'
 import type { Migration } from './files/migration.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
@@ -27,6 +28,7 @@ export interface MigrationProject {
   readonly homes: TenantHomes
   readonly lockTimeoutMs: number
   readonly waves: readonly Wave[]
+  readonly lint: MigrationLintSettings
   /** @throws TNY401, TNY404, TNY408, TNY410 */
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
@@ -36,6 +38,12 @@ export interface MigrationProject {
 /** Reads nothing yet. */
 export function openProject(options: MigrationsOptions): MigrationProject {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
+  const { waves = [], lint = {} } = folders
+  return { db, homes, lockTimeoutMs, waves, lint, ...openFiles(folders) }
+}
+
+/** The files alone, for what needs no database. */
+export function openFiles(folders: MigrationFolders): Pick<MigrationProject, 'readShared' | 'readTenant'> {
   const reader = createMigrationReader()
   const readShared = (): Promise<readonly Migration[]> =>
     reader.read(
@@ -43,10 +51,6 @@ export function openProject(options: MigrationsOptions): MigrationProject {
       folders.shared !== undefined,
     )
   return {
-    db,
-    homes,
-    lockTimeoutMs,
-    waves: folders.waves ?? [],
     readShared,
     readTenant: () =>
       reader.read(

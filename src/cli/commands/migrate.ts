@@ -2,6 +2,8 @@
 import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
 import { downCommand } from './migrate/down.ts'
+import { lintCommand } from './migrate/lint.ts'
+import { planCommand } from './migrate/plan.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
 
@@ -10,5 +12,7 @@ export function migrateCommand(shell: Shell): Command {
     .description('run and look at migrations')
     .addCommand(upCommand(shell))
     .addCommand(downCommand(shell))
+    .addCommand(planCommand(shell))
+    .addCommand(lintCommand(shell))
     .addCommand(statusCommand(shell))
 }

@@ -4,6 +4,7 @@ import type { Migration } from '../files/migration.ts'
 import { SHARED_SET } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
+import { refuseUnsound } from '../plan/refuse-unsound.ts'
 import { asRun } from './as-run.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
 import { type FleetMember, readFleet, readSharing } from './fleet-members.ts'
@@ -26,6 +27,7 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
   const tally = createTally(options, options.dryRun)
   return asRun(project.db, options, tally, async (session) => {
     await requirePlainStrings(session)
+    if (options.lint !== false) await refuseUnsound(project, session, { shared, tenant }, goal)
     tally.expect(1)
     const until = shared[goal.shared]?.name
     const outcome = await upSchema({ project, options }, session, SHARED_SET, shared, { until })

@@ -12,6 +12,7 @@ import { lineInFile, type Migration } from '../files/migration.ts'
 import { splitStatements } from '../shared-form/sql-nodes.ts'
 import { statementsInside } from './code-inside.ts'
 import { createKnownSchema, type KnownSchema, learn } from './known-schema.ts'
+import type { TableLock } from './locks/lock-mode.ts'
 import { locksOf } from './locks/statement-locks.ts'
 import { coverOf } from './ignores.ts'
 import type { LintContext, LintedStatement, Problem } from './migration-rule.ts'
@@ -47,6 +48,8 @@ export interface LintInput {
 
 /** One statement as `plan` shows it. */
 export interface LintedPlace extends LintedStatement {
+  /** The locks without those of tables that nobody uses yet. */
+  readonly held: readonly TableLock[]
   readonly line: number | undefined
   readonly column: number | undefined
 }
@@ -102,7 +105,9 @@ function lintSet(
     const [statements, found, possible]: [LintedPlace[], Found[], Found[]] = [[], [], []]
     const all = statementsOf(migration)
     for (const [index, statement] of all.entries()) {
-      const linted = { ...statement, locks: locksOf(statement, known), ...placeOf(migration, statement.at) }
+      const locks = locksOf(statement, known)
+      const held = locks.filter(({ table }) => !isNew(table))
+      const linted = { ...statement, locks, held, ...placeOf(migration, statement.at) }
       statements.push(linted)
       const context = {
         set,

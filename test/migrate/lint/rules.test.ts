@@ -644,7 +644,7 @@ test('who shares tables decides about what they cannot have', async () => {
   const sql = 'create table f as select 1'
   const levels = async (sharing: LintInput['sharing']) =>
     (await lint(sql, { sharing })).map(({ level }) => level)
-  expect(await levels('some')).toEqual(['error'])
+  expect(await levels('some')).toEqual(['warning'])
   expect(await levels('unknown')).toEqual(['advice'])
   expect(await levels('none')).toEqual([])
 })

@@ -67,7 +67,7 @@ export const TENANT_RULES: readonly MigrationRule[] = [
   },
   {
     name: 'on-conflict-columns',
-    level: 'error',
+    level: 'warning',
     check(statement, { set, sharing }) {
       if (set !== 'tenant' || sharing === 'none' || !/^(CreateFunction|Do)Stmt$/.test(statement.node))
         return []
@@ -89,7 +89,7 @@ export const TENANT_RULES: readonly MigrationRule[] = [
   },
   {
     name: 'no-shared-form',
-    level: 'error',
+    level: 'warning',
     check({ node, fields, text, inside }, { set, sharing }) {
       if (set !== 'tenant' || sharing === 'none' || inside !== undefined) return []
       const verdict = node === 'DoStmt' ? readDoBlock(text, fields) : judgeStatement(node, fields)
