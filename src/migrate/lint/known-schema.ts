@@ -213,7 +213,7 @@ function addConstraint(
 }
 
 /** Columns that `a is not null and b is not null` names. */
-export function provenNotNull(expression: unknown): readonly string[] {
+function provenNotNull(expression: unknown): readonly string[] {
   const both = fieldsOf(expression, 'BoolExpr')
   if (both?.['boolop'] === 'AND_EXPR') return listOf(both['args']).flatMap(provenNotNull)
   const test = fieldsOf(expression, 'NullTest')

@@ -31,7 +31,11 @@ afterAll(async () => {
 
 function planeWith(more: MigrationConfig): ControlPlane {
   const folders = { tenant: tenant.path, shared: shared.path }
-  return createControlPlane({ connection: db.adminUrl, masterKey: 'a-master-key-for-the-plans-of-these-tests', migrations: { ...folders, ...more } })
+  return createControlPlane({
+    connection: db.adminUrl,
+    masterKey: 'a-master-key-for-the-plans-of-these-tests',
+    migrations: { ...folders, ...more },
+  })
 }
 
 const MIGRATION = `-- Up Migration

@@ -1,5 +1,6 @@
 /** Each rule with statements that it is for and statements that it must leave alone. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { MIGRATION_RULES, type MigrationRuleName } from '../../../src/core/migration-lint.ts'
 import { checkSql } from '../../../src/migrate/files/check-sql.ts'
@@ -9,6 +10,7 @@ import {
   type LintInput,
   type MigrationFinding,
 } from '../../../src/migrate/lint/lint-migrations.ts'
+import { RULES } from '../../../src/migrate/lint/migration-rules.ts'
 import { splitStatements } from '../../../src/migrate/shared-form/sql-nodes.ts'
 import { loadParser } from '../../../src/sql/statement.ts'
 
@@ -554,6 +556,14 @@ test('every rule has cases', () => {
   const shown = new Set(CASES.map(({ rule }) => rule))
   const others = ['global-unique', 'unused-ignore']
   expect(MIGRATION_RULES.filter((rule) => !shown.has(rule) && !others.includes(rule))).toEqual([])
+})
+
+test('the reference names every rule with its level, and no other', () => {
+  const page = readFileSync(new URL('../../../docs/reference/migration-lint.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` +\|[^|]*\| (error|warning|advice) +\|/gm)]
+  const told = new Map(rows.map(([, name = '', level]) => [name, level]))
+  told.delete('unused-ignore')
+  expect(Object.fromEntries(told)).toEqual(Object.fromEntries(RULES.map(({ name, level }) => [name, level])))
 })
 
 describe('what is new', () => {

@@ -66,7 +66,7 @@ export function constraintsOf(column: Fields): readonly Fields[] {
 }
 
 /** Whether each row would get a value of its own: a function of the migrations' own is as it says, others by their names. */
-export function isVolatile(known: KnownSchema, expression: unknown): boolean {
+function isVolatile(known: KnownSchema, expression: unknown): boolean {
   return findNodes(expression, 'FuncCall').some((call) => {
     const own = known.functions.get(ownName(known, nameParts(call['funcname'])))
     return own?.volatile ?? isVolatileBuiltin(functionName(call))
