@@ -596,6 +596,11 @@ export const ERRORS = {
       '{count} tenants are in quarantine, since a migration failed for them, and were left out: {tenants}.',
     hint: 'Correct the migration, and they are tried again. If it was the tenant that had to be mended: `tenantry migrate up --retry`.',
   },
+  TNY424: {
+    status: 500,
+    message: 'The migration {file} cannot be undone: {reason}.',
+    hint: 'Write what undoes it under "-- Down Migration"; nothing was undone that comes before it.',
+  },
   TNY434: {
     status: 500,
     message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',

@@ -16,17 +16,19 @@ class StoppedHere extends Error {}
 
 /**
  * What ran, and the failure that ended it. An error that is not about the target, such as a lost connection, is thrown.
- * @param signal ends it behind the step that it is at.
+ * @param signal ends it behind the step that it is at, unless that is the last.
+ * @param last the name of the last migration.
  */
 export async function collect(
   apply: (onApplied: (name: string) => void) => Promise<void>,
   signal?: AbortSignal,
+  last?: string,
 ): Promise<Outcome> {
   const applied: string[] = []
   try {
     await apply((name) => {
       applied.push(name)
-      if (signal?.aborted === true) throw new StoppedHere()
+      if (signal?.aborted === true && name !== last) throw new StoppedHere()
     })
     return { applied }
   } catch (error) {
@@ -38,5 +40,5 @@ export async function collect(
 
 /** Anything else means that the session is gone. */
 function isAboutTarget(error: unknown): error is TenantryError {
-  return error instanceof TenantryError && /^TNY4(0[237]|1[5-9])$/.test(error.code)
+  return error instanceof TenantryError && /^TNY4(0[237]|1[5-9]|24)$/.test(error.code)
 }

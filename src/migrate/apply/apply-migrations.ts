@@ -21,6 +21,8 @@ import { lineInFile, type Migration } from '../files/migration.ts'
 export interface ApplyOptions {
   /** How long a statement of a migration waits for a lock, and all who queue behind it. */
   readonly lockTimeoutMs: number
+  /** How long a statement of a migration may take; no limit by default. */
+  readonly statementTimeoutMs?: number | undefined
   /** What the ledger said lately; read now where absent. Being out of date does no harm. */
   readonly ledger?: Ledger | undefined
   /** Called after each commit. */
@@ -60,7 +62,7 @@ export async function applyMigrations(
   while (missing[0] !== undefined && missing[0].name !== options.heldBack) {
     const migration = missing[0]
     const position = migrations.length - missing.length
-    if (await applyOne(session, target, migration, position, options.lockTimeoutMs)) {
+    if (await applyOne(session, target, migration, position, options)) {
       options.onApplied?.(migration.name)
       missing = missing.slice(1)
       continue
@@ -88,12 +90,12 @@ async function applyOne(
   target: Target,
   migration: Migration,
   position: number,
-  lockTimeoutMs: number,
+  { lockTimeoutMs, statementTimeoutMs = 0 }: ApplyOptions,
 ): Promise<boolean> {
   const table = ledgerTable(target.schema)
   const name = quoteLiteral(migration.name)
   const before = `begin; ${lockTarget(target)};
-    set local lock_timeout = ${lockTimeoutMs}; ${becomeOwner(target)}
+    set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = ${statementTimeoutMs}; ${becomeOwner(target)}
     set local search_path = ${quoteIdent(target.schema)};
     select (case when count(*) = ${position} and not coalesce(bool_or(name = ${name}), false)
       then '0' else ${quoteLiteral(MOVED)} end)::int from ${table};\n`

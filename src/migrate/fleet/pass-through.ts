@@ -68,7 +68,7 @@ async function runWave(
   async function finish(member: FleetMember, work: () => Promise<Outcome>): Promise<void> {
     const startedAt = performance.now()
     const outcome = await work()
-    if (outcome.stopped === true) return
+    if (outcome.stopped === true) return tally.noteStopped(member, outcome)
     await pass.settle(member, outcome)
     tally.note(member, outcome, performance.now() - startedAt)
   }

@@ -35,7 +35,9 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
     if (outcome.stopped === true) return
     const tellShared = (): void => tally.shared(outcome.applied)
     if (goal.tenant === 0) return tellShared()
-    await upTenants({ project, options, tenant, goal, plan, session, tally, tellShared })
+    const sharedBefore =
+      options.dryRun === true ? shared.filter(({ name }) => outcome.applied.includes(name)) : []
+    await upTenants({ project, options, tenant, goal, plan, session, tally, tellShared, sharedBefore })
   })
 }
 
@@ -48,6 +50,7 @@ interface TenantsRun {
   /** Of the lock. */
   readonly session: Queryable
   readonly tally: Tally
+  readonly sharedBefore: readonly Migration[]
   /** Once it is known how many targets there are in all. */
   tellShared(): void
 }
@@ -76,7 +79,7 @@ async function upTenants(given: TenantsRun): Promise<void> {
     until = refused
     if (refused !== undefined) tally.heldBack(refused)
   }
-  const run: UpwardRun = { project, options, tenant, until: () => until }
+  const run: UpwardRun = { project, options, tenant, sharedBefore: given.sharedBefore, until: () => until }
   const failed: FleetMember[] = []
   if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
     const refusal = await tryTogetherFirst(run, session, sharedHome, together, roster)
@@ -90,7 +93,8 @@ async function upTenants(given: TenantsRun): Promise<void> {
       db,
       session,
       plan,
-      workers: options.workers ?? DEFAULT_WORKERS,
+      // Dry runs that try the shared set as well would wait for each other.
+      workers: given.sharedBefore.length > 0 ? 1 : (options.workers ?? DEFAULT_WORKERS),
       tally,
       signal: options.signal,
       onEvent: options.onEvent,

@@ -30,6 +30,8 @@ export interface Tally {
   heldBack(migration: string): void
   startWave(name: string, place: number, tenants: number): void
   note(line: Line, outcome: Outcome, tookMs: number): void
+  /** A target that was left between two of its migrations: it counts as not come to. */
+  noteStopped(line: Line, outcome: Outcome): void
   /** A failure that was found before its turn came; it is not counted again then. */
   failedBefore(line: Line, outcome: Outcome): void
   /** Takes failures back: of tenants that are gone. */
@@ -129,6 +131,9 @@ export function createTally({ onProgress, onEvent }: Listeners, dryRun = false):
         ...(error === undefined ? {} : { error }),
       })
       tell(key, applied, wave.name)
+    },
+    noteStopped({ key, members }, { applied }) {
+      if (applied.length > 0) tenants.push({ key, applied, ...(members === undefined ? {} : { members }) })
     },
     failedBefore({ key, members }, { error }) {
       if (error === undefined) return

@@ -2,6 +2,7 @@
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { applyMigrations, ledgerFailure } from '../apply/apply-migrations.ts'
+import { rehearseMigrations } from '../apply/rehearse-migrations.ts'
 import type { Migration } from '../files/migration.ts'
 import { announceMigration, type Target } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
@@ -18,21 +19,45 @@ export interface UpwardRun {
   readonly tenant: readonly Migration[]
   /** The first tenant migration that is not to run, nor any behind it; `undefined`: all are. */
   until(): string | undefined
+  /** In a dry run: what the shared set lacks. */
+  readonly sharedBefore?: readonly Migration[]
 }
 
 /** One schema, on a session that is at home in its database. */
 export function upSchema(
-  { project, options }: Pick<UpwardRun, 'project' | 'options'>,
+  { project, options, sharedBefore }: Pick<UpwardRun, 'project' | 'options' | 'sharedBefore'>,
   session: Queryable,
   target: Target,
   migrations: readonly Migration[],
   { ledger, until }: { ledger?: FleetMember['ledger']; until?: string | undefined },
 ): Promise<Outcome> {
   const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
+  const { dryRun, statementTimeoutMs, signal } = options
+  if (dryRun === true) {
+    const limits = { lockTimeoutMs, statementTimeoutMs }
+    return collect((onApplied) =>
+      rehearseMigrations(session, target, migrations, {
+        ...limits,
+        ledger,
+        heldBack: until,
+        sharedBefore,
+        onApplied,
+      }),
+    )
+  }
+  const end = migrations.findIndex(({ name }) => name === until)
+  const last = (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
   return collect(
     (onApplied) =>
-      applyMigrations(session, target, migrations, { lockTimeoutMs, ledger, heldBack: until, onApplied }),
-    options.signal,
+      applyMigrations(session, target, migrations, {
+        lockTimeoutMs,
+        statementTimeoutMs,
+        ledger,
+        heldBack: until,
+        onApplied,
+      }),
+    signal,
+    last,
   )
 }
 
@@ -81,16 +106,20 @@ export async function upTogether(
   const migrations = end < 0 ? tenant : tenant.slice(0, Math.max(end, ledger?.applied.length ?? 0))
   let refused: string | undefined
   const onRefused = (name: string): void => void (refused = name)
-  const outcome = await collect(async (onApplied) => {
-    if (options.dryRun !== true) {
-      return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
-    }
-    const names = await rehearseOnShared(session, home, migrations, {
-      lockTimeoutMs,
-      listSharing,
-      onFailed: onRefused,
-    })
-    names.forEach(onApplied)
-  }, options.signal)
+  const outcome = await collect(
+    async (onApplied) => {
+      if (options.dryRun !== true) {
+        return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
+      }
+      const names = await rehearseOnShared(session, home, migrations, {
+        lockTimeoutMs,
+        listSharing,
+        onFailed: onRefused,
+      })
+      for (const name of names) onApplied(name)
+    },
+    options.dryRun === true ? undefined : options.signal,
+    migrations.at(-1)?.name,
+  )
   return outcome.error?.code === 'TNY407' ? { ...outcome, refused } : outcome
 }

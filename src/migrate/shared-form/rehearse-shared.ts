@@ -2,10 +2,9 @@
 import type { Queryable } from '../../core/database.ts'
 import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
-import { quoteIdent } from '../../sql/quote.ts'
 import { failure } from '../apply/apply-migrations.ts'
 import { findMissing } from '../ledger/find-missing.ts'
-import { readLedgers, recordMigration, settleLedger, sharedTarget } from '../ledger/ledger.ts'
+import { readLedgers, sharedTarget } from '../ledger/ledger.ts'
 import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay } from './shared-replay.ts'
@@ -39,16 +38,12 @@ export async function rehearseOnShared(
       current = migration
       return planReplay(migration)
     })
-    await settleLedger(session, target, ledger)
     await session.query('begin')
     await lockShared(session)
     for (const [place, migration] of missing.entries()) {
       current = migration
       await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
       await replayOnShared(session, home, migration, plans[place] ?? [], () => listSharing(session))
-      await session.query(
-        `set local role ${quoteIdent(home.ownerRole)}; ${recordMigration(target, migration.name)}; set local role none`,
-      )
     }
     return missing.map(({ name }) => name)
   } catch (error) {
