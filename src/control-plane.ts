@@ -146,6 +146,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       lint: async (lintOptions) =>
         (lintOptions?.pending === true ? await installed() : compose()).migrations.lint(lintOptions),
       status: async (statusOptions) => (await installed()).migrations.status(statusOptions),
+      baseline: async (baselineOptions) => (await installed()).migrations.baseline(baselineOptions),
     },
     secrets: {
       status: async () => (await installed()).secrets.status(),

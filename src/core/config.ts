@@ -34,7 +34,14 @@ export const MIGRATION_FORMATS = [
 export type MigrationFormat = (typeof MIGRATION_FORMATS)[number]
 
 /** A folder of migrations: its path, where its shape tells the tool that wrote it, or both said. */
-export type MigrationFolder = string | { readonly folder: string; readonly format: MigrationFormat }
+export type MigrationFolder =
+  | string
+  | {
+      readonly folder: string
+      readonly format: MigrationFormat
+      /** Of node-pg-migrate in code: whether its builder makes `first_name` of `firstName`, as its own option of this name does. */
+      readonly decamelize?: boolean
+    }
 
 /** Folders of migrations. */
 export interface MigrationFolders {
@@ -155,7 +162,8 @@ function foldersProblem(
 
 function isFolder(value: unknown): boolean {
   if (!isRecord(value)) return isText(value)
-  const { folder, format, ...rest } = value
+  const { folder, format, decamelize, ...rest } = value
+  if (decamelize !== undefined && typeof decamelize !== 'boolean') return false
   const formats: readonly unknown[] = MIGRATION_FORMATS
   return isText(folder) && formats.includes(format) && Object.keys(rest).length === 0
 }

@@ -575,6 +575,16 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY411: {
+    status: 500,
+    message: 'The migration {file} cannot run in the order that it asks for: {reason} (line {line}).',
+    hint: 'Write `-- tenantry: after tenant/NAME` in a shared migration, or `after shared/NAME` in one of tenants.',
+  },
+  TNY413: {
+    status: 409,
+    message: 'What ran for {target} cannot be taken over: {reason}.',
+    hint: '{advice}',
+  },
   TNY420: {
     status: 400,
     message: 'The run of migrations cannot start: {reason}.',

@@ -1,6 +1,12 @@
 /** What every part of migrations stands on: the admin's database, the tenants' homes, and the files of both sets. */
 import { resolve } from 'node:path'
-import { type MigrationConfig, type MigrationFolders, moveFolder } from '../core/config.ts'
+import {
+  type MigrationConfig,
+  type MigrationFolder,
+  type MigrationFolders,
+  type MigrationFormat,
+  moveFolder,
+} from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantHomes } from '../core/homes.ts'
@@ -33,6 +39,8 @@ export interface MigrationProject {
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   readTenant(): Promise<readonly Migration[]>
+  /** The tool that wrote a set. @throws TNY404, TNY408 */
+  formatOf(set: 'shared' | 'tenant'): Promise<MigrationFormat>
 }
 
 /** Reads nothing yet. */
@@ -43,21 +51,18 @@ export function openProject(options: MigrationsOptions): MigrationProject {
 }
 
 /** The files alone, for what needs no database. */
-export function openFiles(folders: MigrationFolders): Pick<MigrationProject, 'readShared' | 'readTenant'> {
+export function openFiles(
+  folders: MigrationFolders,
+): Pick<MigrationProject, 'readShared' | 'readTenant' | 'formatOf'> {
   const reader = createMigrationReader()
+  const source = (set: 'shared' | 'tenant'): MigrationFolder =>
+    moveFolder(folders[set] ?? `migrations/${set}`, (path) => resolve(path))
   const readShared = (): Promise<readonly Migration[]> =>
-    reader.read(
-      moveFolder(folders.shared ?? 'migrations/shared', (path) => resolve(path)),
-      folders.shared !== undefined,
-    )
+    reader.read(source('shared'), folders.shared !== undefined)
   return {
     readShared,
-    readTenant: () =>
-      reader.read(
-        moveFolder(folders.tenant ?? 'migrations/tenant', (path) => resolve(path)),
-        folders.tenant !== undefined,
-        readShared,
-      ),
+    readTenant: () => reader.read(source('tenant'), folders.tenant !== undefined, readShared),
+    formatOf: (set) => reader.formatOf(source(set)),
   }
 }
 

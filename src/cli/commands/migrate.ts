@@ -1,6 +1,7 @@
 /** `tenantry migrate`: everything about migrations of the fleet; a file for each subcommand. */
 import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
+import { baselineCommand } from './migrate/baseline.ts'
 import { downCommand } from './migrate/down.ts'
 import { lintCommand } from './migrate/lint.ts'
 import { planCommand } from './migrate/plan.ts'
@@ -15,4 +16,5 @@ export function migrateCommand(shell: Shell): Command {
     .addCommand(planCommand(shell))
     .addCommand(lintCommand(shell))
     .addCommand(statusCommand(shell))
+    .addCommand(baselineCommand(shell))
 }

@@ -1,5 +1,6 @@
 /** Reads a migration's SQL with PostgreSQL's grammar before any of it runs, and refuses what could not be undone. */
 import { parseSync } from 'libpg-query'
+import type { MigrationOptions } from './migration.ts'
 
 /** What is wrong with a text, and where: an offset in UTF-16 units. */
 export interface SqlProblem {
@@ -23,8 +24,12 @@ interface ParsedStatement {
 /**
  * Call `loadParser()` of sql/statement.ts first. A text that passes ends cleanly: its quotes and comments are closed,
  * but for a last line comment, so that after a line break other statements can follow it in the same message.
+ * @param options how it is going to run; in one transaction where nothing is said.
  */
-export function checkSql(text: string): CheckedSql | SqlProblem {
+export function checkSql(
+  text: string,
+  { transaction = true, batch = false }: Partial<MigrationOptions> = {},
+): CheckedSql | SqlProblem {
   // The protocol ends a text at NUL: what follows would silently not run.
   const nul = text.indexOf('\0')
   if (nul >= 0) return { reason: 'it holds the character NUL', at: nul }
@@ -40,7 +45,11 @@ export function checkSql(text: string): CheckedSql | SqlProblem {
   for (const { stmt, stmt_location: location } of parsed) {
     const at = skipBlank(text, bytes.subarray(0, location ?? 0).toString().length)
     const [node = '', fields = {}] = Object.entries(stmt ?? {})[0] ?? []
-    const reason = statementProblem(node, fields) ?? settingCallProblem(fields)
+    const reason =
+      (transaction ? aloneProblem(node, fields) : undefined) ??
+      statementProblem(node, fields) ??
+      settingCallProblem(fields) ??
+      (batch ? batchProblem(node, fields, parsed.length) : undefined)
     if (reason !== undefined) return { reason, at }
     statements.push(at)
   }
@@ -73,7 +82,8 @@ function skipBlank(text: string, from: number): number {
   return from + (blank.exec(text)?.[0].length ?? 0)
 }
 
-const ALONE = 'refuses to run inside a transaction, and each migration is one; this is not supported yet'
+const ALONE =
+  'refuses to run inside a transaction, and each migration is one; ask for none with "-- tenantry: no-transaction"'
 
 /** Statements that PostgreSQL runs outside transactions only (PreventInTransactionBlock in its source). */
 const ALONE_ALWAYS: Readonly<Record<string, string>> = {
@@ -90,23 +100,14 @@ const ALONE_ALWAYS: Readonly<Record<string, string>> = {
 /** Settings that decide as whom and where a migration runs, or how its text is read. */
 const PINNED = /^(role|session_authorization|search_path|standard_conforming_strings)$/
 
-function statementProblem(node: string, fields: Fields): string | undefined {
+/** What PostgreSQL refuses inside of a transaction. */
+function aloneProblem(node: string, fields: Fields): string | undefined {
   const alone = ALONE_ALWAYS[node]
   if (alone !== undefined) {
     // ANALYZE is the same node, and harmless.
     return node === 'VacuumStmt' && fields['is_vacuumcmd'] !== true ? undefined : `${alone} ${ALONE}`
   }
   switch (node) {
-    case 'TransactionStmt':
-      return 'each migration runs in a transaction of its own, so it cannot hold BEGIN, COMMIT, ROLLBACK or SAVEPOINT'
-    case 'VariableSetStmt':
-      return setProblem(fields)
-    case 'DiscardStmt':
-      return 'DISCARD would undo the role and path that the migration runs with'
-    case 'CopyStmt':
-      return fields['is_from'] === true && fields['filename'] === undefined && fields['is_program'] !== true
-        ? 'COPY FROM STDIN needs data from a client; write INSERT statements'
-        : undefined
     case 'IndexStmt':
       return fields['concurrent'] === true ? `CREATE INDEX CONCURRENTLY ${ALONE}` : undefined
     case 'DropStmt':
@@ -122,6 +123,37 @@ function statementProblem(node: string, fields: Fields): string | undefined {
     default:
       return undefined
   }
+}
+
+function statementProblem(node: string, fields: Fields): string | undefined {
+  switch (node) {
+    case 'TransactionStmt':
+      return 'each migration runs in a transaction of its own, so it cannot hold BEGIN, COMMIT, ROLLBACK or SAVEPOINT'
+    case 'VariableSetStmt':
+      return setProblem(fields)
+    case 'DiscardStmt':
+      return 'DISCARD would undo the role and path that the migration runs with'
+    case 'CopyStmt':
+      return fields['is_from'] === true && fields['filename'] === undefined && fields['is_program'] !== true
+        ? 'COPY FROM STDIN needs data from a client; write INSERT statements'
+        : undefined
+    default:
+      return undefined
+  }
+}
+
+/** What is repeated until it changes no row must change some at a time, and come to an end. */
+function batchProblem(node: string, fields: Fields, statements: number): string | undefined {
+  const changesRows =
+    /^(Update|Delete)Stmt$/.test(node) ||
+    (node === 'InsertStmt' &&
+      !JSON.stringify(fields['selectStmt'] ?? {}).startsWith('{"SelectStmt":{"valuesLists"'))
+  if (statements !== 1 || !changesRows) {
+    return '"tenantry: batch" repeats one UPDATE, DELETE or INSERT … SELECT, and nothing else'
+  }
+  return /"limitCount":/.test(JSON.stringify(fields))
+    ? undefined
+    : '"tenantry: batch" needs a LIMIT, as in WHERE id IN (SELECT id … LIMIT 1000), and a condition that rows which are done no longer meet'
 }
 
 function isReindexAlone(fields: Fields): boolean {

@@ -31,9 +31,9 @@ export function splitSections(text: string): Sections {
   }
 }
 
-/** Files that node-pg-migrate does not look at. */
+/** Files that are no migrations: hidden ones, as node-pg-migrate has it, and what a compiler leaves beside code. */
 export function isIgnored(file: string): boolean {
-  return file.startsWith('.')
+  return file.startsWith('.') || /\.d\.[cm]?ts$|\.map$/i.test(file)
 }
 
 /** The name that the ledger records: the file's, without its extension. */
@@ -41,17 +41,14 @@ export function migrationName(file: string): string {
   return parse(file).name
 }
 
+/** The folder, below that of the migrations, of files that run whenever they change. */
+export const REPEATABLE = 'repeatable'
+
 /** Why a file cannot be a migration, judged by its name; `undefined` where it can. */
 export function fileNameProblem(file: string): string | undefined {
   const { name, ext } = parse(file)
-  if (/^\.[cm]?[jt]s$/i.test(ext)) {
-    return 'migrations of node-pg-migrate in JavaScript or TypeScript are not supported yet; write it as .sql'
-  }
-  if (ext.toLowerCase() !== '.sql') return 'only .sql files belong into a folder of migrations'
+  if (!/^\.(sql|[cm]?[jt]s)$/i.test(ext)) return 'only SQL and code belong into a folder of migrations'
   if (!/^\d/.test(name)) return 'its name must begin with a number, as in 1700000000000_create-orders.sql'
-  if (/\.(up|down)$/i.test(name)) {
-    return 'up and down belong into one file, under the markers "-- Up Migration" and "-- Down Migration"'
-  }
   if (name.length > 255) return 'its name is longer than the 255 characters that the ledger holds'
   return undefined
 }

@@ -100,10 +100,12 @@ export interface Migration extends Script {
   /** Why `down` is `undefined` although the file has one: throw it where somebody asks to go down. */
   readonly downRefusal?: TenantryError | undefined
   /**
-   * What must have run in the other set before; each name exists there. `planSets` of set-order.ts makes the order
-   * of a run from it. Empty where the usual order is meant: the shared set first.
+   * What must have run in the other set before. `planSets` of set-order.ts checks it and makes the order of a run from
+   * it. Empty where the usual order is meant: the shared set first.
    */
   readonly after: readonly SetReference[]
+  /** Of a file that is SQL: SHA-256 of all its text, in hexadecimal, by which Prisma and Drizzle Kit know it. */
+  readonly fileHash?: string | undefined
 }
 
 /**

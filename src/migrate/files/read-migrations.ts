@@ -1,20 +1,23 @@
 /** Turns a folder of migrations into checked ones, before anything runs. */
-import { createHash } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { folderOf, MIGRATION_FORMATS, type MigrationFolder } from '../../core/config.ts'
+import { folderOf, MIGRATION_FORMATS, type MigrationFolder, type MigrationFormat } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { loadParser } from '../../sql/statement.ts'
-import { checkSql } from './check-sql.ts'
+import { digestOf } from './checksum.ts'
+import { checkSource, type CheckedSource } from './formats/check-source.ts'
+import { loadCode } from './formats/code-files.ts'
 import { findFormat, unknownFormat } from './formats/find-format.ts'
 import { invalidMigration as invalid } from './formats/migration-source.ts'
+import { listUnits, type MigrationUnit } from './formats/node-pg-migrate-folder.ts'
 import { readSources } from './formats/read-sources.ts'
 import { readText } from './formats/read-text.ts'
-import { checkSource, type CheckedSource } from './formats/check-source.ts'
-import { lineAt, USUAL_OPTIONS, type Migration, type SqlScript } from './migration.ts'
+import { carryShorthands, compileBuilderFile, type Shorthands } from './formats/record-node-pg-migrate.ts'
+import type { Migration, Repeatable } from './migration.ts'
+import { isIgnored, REPEATABLE } from './migration-file.ts'
 import { withVersions } from './migration-version.ts'
-import { compareFiles, fileNameProblem, isIgnored, migrationName, splitSections } from './migration-file.ts'
+import { readMarkedFile, readPair, readRepeatable, type SqlText, type Unnumbered } from './read-sql.ts'
 
 /** Reads the same folder again and again, and checks each text once. */
 export interface MigrationReader {
@@ -24,22 +27,28 @@ export interface MigrationReader {
    * @param shared for tenant migrations: the shared ones, whose objects a hard-coded `public` may mean. Not asked of
    * node-pg-migrate's files, which mean what they say.
    * @throws TNY401 for the first file that cannot run, with its line where it has one; TNY408 to TNY410 for those of
-   * other tools.
+   * other tools, and for code.
    */
   read(
     source: MigrationFolder,
     required: boolean,
     shared?: () => Promise<readonly Migration[]>,
   ): Promise<readonly Migration[]>
+  /** The tool that wrote a folder. @throws TNY404, TNY408 */
+  formatOf(source: MigrationFolder): Promise<MigrationFormat>
+  /**
+   * The files of the folder's `repeatable/`, in the order in which they run; none where there is no such folder.
+   * @throws TNY401
+   */
+  readRepeatables(source: MigrationFolder): Promise<readonly Repeatable[]>
 }
-
-/** Its number depends on those before it. */
-type Unnumbered = Omit<Migration, 'version'>
 
 /** A reader with a memory of its own, as large as the files it read. */
 export function createMigrationReader(): MigrationReader {
   const known = new Map<string, Unnumbered>()
+  const knownCode = new Map<string, KnownCode>()
   const knownSources = new Map<string, CheckedSource>()
+  const knownRepeatables = new Map<string, Repeatable>()
   return {
     async read(source, required, shared) {
       const folder = folderOf(source)
@@ -48,7 +57,10 @@ export function createMigrationReader(): MigrationReader {
       if (!MIGRATION_FORMATS.includes(format)) {
         throw unknownFormat(folder, `there is no format ${JSON.stringify(format)}`)
       }
-      if (format === 'node-pg-migrate') return readFiles(folder, entries)
+      if (format === 'node-pg-migrate') {
+        const decamelize = typeof source === 'object' && source.decamelize === true
+        return readUnits(folder, listUnits(folder, entries), decamelize)
+      }
       const sources = entries.length === 0 ? [] : await readSources(folder, entries, format)
       if (sources.length === 0) return []
       await loadParser()
@@ -58,33 +70,107 @@ export function createMigrationReader(): MigrationReader {
       let key = JSON.stringify([format, sharedSet?.map((migration) => migration.checksum)])
       const migrations: Unnumbered[] = []
       for (const one of sources) {
-        key = checksum(`${key}\n${one.file}\n${one.text}`)
+        key = digestOf(`${key}\n${one.file}\n${one.text}\0${one.changesWith ?? ''}`)
         before = knownSources.get(key) ?? (await checkSource(one, before, sharedSet))
         knownSources.set(key, before)
         const { migration } = before
         if (migrations.some(({ name }) => name === migration.name)) {
           throw invalid(one.file, `another migration is called ${migration.name} too`)
         }
-        migrations.push({ ...migration, checksum: checksum(migration.up) })
+        migrations.push(migration)
       }
       return withVersions(migrations)
     },
+
+    async formatOf(source) {
+      if (typeof source !== 'string') return source.format
+      return findFormat(source, await listEntries(source, true))
+    },
+
+    async readRepeatables(source) {
+      const folder = join(folderOf(source), REPEATABLE)
+      const files = (await listEntries(folder, false))
+        .map((entry) => entry.name)
+        .filter((name) => !isIgnored(name))
+        .sort((a, b) => ORDER.compare(a, b) || (a < b ? -1 : 1))
+      if (files.length > 0) await loadParser()
+      const repeatables: Repeatable[] = []
+      for (const name of files) {
+        const text = await readSqlText(folder, name, `${basename(folderOf(source))}/${REPEATABLE}`)
+        if (!name.endsWith('.sql')) throw invalid(text.file, 'only .sql files can be repeatable')
+        const key = keyOf(text)
+        const one =
+          knownRepeatables.get(key) ?? readRepeatable(`${REPEATABLE}/${name.slice(0, -'.sql'.length)}`, text)
+        knownRepeatables.set(key, one)
+        repeatables.push(one)
+      }
+      return repeatables
+    },
   }
 
-  async function readFiles(folder: string, entries: readonly Dirent[]): Promise<readonly Migration[]> {
-    const files = listFiles(folder, entries)
-    if (files.length > 0) await loadParser()
+  async function readUnits(
+    folder: string,
+    units: readonly MigrationUnit[],
+    decamelize: boolean,
+  ): Promise<readonly Migration[]> {
+    if (units.length > 0) await loadParser()
+    let shorthands: Shorthands = {}
     const migrations: Unnumbered[] = []
-    for (const name of files) {
-      const file = `${basename(folder)}/${name}`
-      const text = await readText(join(folder, name), file)
-      const key = `${file}\n${checksum(text)}`
-      const migration = known.get(key) ?? toMigration(file, text)
+    for (const unit of units) {
+      const text = await readSqlText(folder, unit.file)
+      if (unit.kind === 'code') {
+        const key = keyOf(text, JSON.stringify([shorthands, decamelize]))
+        const code =
+          knownCode.get(key) ?? (await readCode(join(folder, unit.file), text, shorthands, decamelize))
+        knownCode.set(key, code)
+        shorthands = code.shorthands
+        migrations.push(code.migration)
+        continue
+      }
+      const downName = unit.kind === 'pair' ? unit.down : undefined
+      const down = downName === undefined ? undefined : await readSqlText(folder, downName)
+      const key = keyOf(text, down === undefined ? '' : keyOf(down))
+      const migration =
+        known.get(key) ??
+        (unit.kind === 'pair' ? readPair(unit.name, text, down) : readMarkedFile(unit.name, text))
       known.set(key, migration)
       migrations.push(migration)
     }
     return withVersions(migrations)
   }
+}
+
+/** Numbers in names count as numbers. */
+const ORDER = new Intl.Collator('en', { numeric: true })
+
+interface KnownCode {
+  readonly migration: Unnumbered
+  /** What it and those before it call types. */
+  readonly shorthands: Shorthands
+}
+
+async function readCode(
+  path: string,
+  { file, text }: SqlText,
+  before: Shorthands,
+  decamelize: boolean,
+): Promise<KnownCode> {
+  const code = await loadCode(path, file, text)
+  const shorthands = carryShorthands(before, code)
+  const compile = (): ReturnType<typeof compileBuilderFile> =>
+    compileBuilderFile(code, file, { shorthands, decamelize })
+  // Its names mean what they say, as those of its SQL files.
+  const { migration } = await checkSource({ file, text, compile }, undefined, undefined)
+  return { migration, shorthands }
+}
+
+async function readSqlText(folder: string, name: string, shown = basename(folder)): Promise<SqlText> {
+  const file = `${shown}/${name}`
+  return { file, text: await readText(join(folder, name), file) }
+}
+
+function keyOf({ file, text }: SqlText, more = ''): string {
+  return `${file}\n${digestOf(text)}\n${more}`
 }
 
 async function listEntries(folder: string, required: boolean): Promise<Dirent[]> {
@@ -94,65 +180,4 @@ async function listEntries(folder: string, required: boolean): Promise<Dirent[]>
     if (required) throw new TenantryError('TNY404', { params: { folder }, cause: error })
     return []
   })
-}
-
-function listFiles(folder: string, entries: readonly Dirent[]): string[] {
-  const files = entries
-    .filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && !isIgnored(entry.name))
-    .map((entry) => entry.name)
-  for (const file of files) {
-    const reason = fileNameProblem(file)
-    if (reason !== undefined) throw invalid(`${basename(folder)}/${file}`, reason)
-  }
-  files.sort(compareFiles)
-  files.forEach((file, index) => {
-    const previous = files[index - 1]
-    if (previous === undefined) return
-    // Where the comparison says nothing, node-pg-migrate runs files as the disk happens to list them.
-    if (compareFiles(previous, file) === 0 || migrationName(previous) === migrationName(file)) {
-      throw invalid(`${basename(folder)}/${file}`, `its name cannot be told from that of ${previous}`)
-    }
-  })
-  return files
-}
-
-function toMigration(file: string, text: string): Unnumbered {
-  const { up, upStart, down, downStart, preamble } = splitSections(text)
-  // Without its own marker the up part is the whole file: then a down part with statements is refused below.
-  const script = toScript(file, text, up, upStart ?? 0)
-  if (script.statements.length === 0) throw invalid(file, 'it holds no statement to run')
-  if (toScript(file, text, preamble, 0).statements.length > 0) {
-    throw invalid(
-      file,
-      'statements before the first marker would never run; move them below "-- Up Migration"',
-    )
-  }
-  const undo = down === undefined ? undefined : toScript(file, text, down, downStart)
-  if (upStart === undefined && undo !== undefined && undo.statements.length > 0) {
-    throw invalid(file, 'without "-- Up Migration" its down part would run upwards too; add that line above')
-  }
-  const { sql, ...places } = script
-  const about = { name: migrationName(file), file, checksum: checksum(up) }
-  const options = USUAL_OPTIONS
-  return {
-    ...about,
-    up: sql,
-    ...places,
-    options,
-    ignores: [],
-    down: undo === undefined ? undefined : { ...undo, options },
-    after: [],
-  }
-}
-
-function toScript(file: string, text: string, part: string, start: number): SqlScript {
-  const verdict = checkSql(part)
-  if ('statements' in verdict) {
-    return { sql: part, line: lineAt(text, start), statements: verdict.statements }
-  }
-  throw invalid(file, `${verdict.reason} (line ${lineAt(text, start + verdict.at)})`)
-}
-
-function checksum(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

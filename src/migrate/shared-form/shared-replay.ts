@@ -1,7 +1,7 @@
 /** Plans how a tenant migration is repeated where tenants share tables, statement by statement. */
 import { TenantryError } from '../../core/errors.ts'
 import { readDoBlock } from './do-block.ts'
-import { lineInFile, type Script } from '../files/migration.ts'
+import { lineInFile, type Migration, type Script } from '../files/migration.ts'
 import { adviceOf, judgeStatement, type Refusal } from './replay-rules.ts'
 import {
   fieldsOf,
@@ -52,7 +52,9 @@ export interface PositionalInsert {
  * The steps of a migration, in order. Call `loadParser()` of sql/statement.ts first.
  * @throws TNY407 where a statement cannot be repeated for tenants that share tables.
  */
-export function planReplay(migration: Script): readonly ReplayStep[] {
+export function planReplay(migration: Script & Pick<Migration, 'perTenant'>): readonly ReplayStep[] {
+  const refusal = wholeRefusal(migration)
+  if (refusal !== undefined) throw replayRefused(migration.file, undefined, refusal)
   if (migration.statements.length === 0) return []
   return splitStatements(migration.up, migration.statements).map((statement) => {
     const line = lineInFile(migration, statement.at)
@@ -61,6 +63,28 @@ export function planReplay(migration: Script): readonly ReplayStep[] {
     }
     return planStatement(statement, line, refuse)
   })
+}
+
+/** What keeps a migration as a whole from being repeated: here all tenants change in one transaction, by one text. */
+function wholeRefusal({ perTenant, options }: Pick<Migration, 'perTenant' | 'options'>): Refusal | undefined {
+  if (perTenant !== undefined) {
+    return {
+      reason: "it is code that reads each tenant's rows",
+      wayOut:
+        'Write it as SQL that reads and changes in one statement (UPDATE … FROM, INSERT … SELECT), or do it in the application',
+    }
+  }
+  if (options.batch) {
+    return {
+      reason: 'its batches cannot be counted by tenant',
+      wayOut: 'Change the rows in the application, and let the migration begin where that is done',
+    }
+  }
+  if (options.transaction) return undefined
+  return {
+    reason: 'it asks for no transaction',
+    wayOut: 'Write it without "no-transaction" and CONCURRENTLY: an index is then made under a lock',
+  }
 }
 
 /** TNY407 for a place in a file. */

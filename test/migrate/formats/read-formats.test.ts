@@ -116,12 +116,6 @@ test('an edited file is compiled anew', async () => {
   }
 })
 
-test('what stands in code of unknown tools is refused as before', async () => {
-  expect(await refusal({ '1_orders.js': 'exports.up = (pgm) => pgm.createTable("a", {})' })).toMatch(
-    /^TNY401: .*node-pg-migrate in JavaScript or TypeScript are not supported yet/,
-  )
-})
-
 test.each<[name: string, files: Files, message: RegExp]>([
   [
     'prisma and plain files',

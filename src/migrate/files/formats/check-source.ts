@@ -1,21 +1,23 @@
 /** Checks the SQL that a tool's migration amounts to, and makes its names the tenant's. */
 import { TenantryError } from '../../../core/errors.ts'
-import { checkSql } from '../check-sql.ts'
-import { lineAt, USUAL_OPTIONS, type Migration, type SqlScript } from '../migration.ts'
 import { splitStatements } from '../../shared-form/sql-nodes.ts'
+import { checksumOf, digestOf, steadyText } from '../checksum.ts'
+import { codeDirectives, type Directives, sqlDirectives, toOptions } from '../directives.ts'
+import type { Migration, MigrationOptions, SqlScript } from '../migration.ts'
+import { requireSensible, type Unnumbered } from '../read-sql.ts'
 import { createdNames } from './created-names.ts'
+import { joinParts, lineOfPart, requireParts } from './join-parts.ts'
 import { type KnownNames, localizeNames } from './localize-names.ts'
 import {
   type DirectionSql,
   invalidMigration,
   type MigrationSource,
   type SourceSql,
-  type SqlPart,
 } from './migration-source.ts'
 
 /** A migration, and what it and all before it create. */
 export interface CheckedSource {
-  readonly migration: Omit<Migration, 'checksum' | 'version'>
+  readonly migration: Unnumbered
   readonly created: ReadonlySet<string>
 }
 
@@ -35,38 +37,74 @@ export async function checkSource(
   if (name.length > 255) {
     throw invalidMigration(file, 'its name is longer than the 255 characters that the ledger holds')
   }
-  requireSql(file, up)
+  const directives = directivesOf(file, source.text, up)
+  const options = toOptions(up.options, directives.options)
+  requireSensible(file, options)
+  requireUsual(file, up, options)
+  requireParts(file, up, options)
   const created = new Set([...(before?.created ?? []), ...namesIn(up.parts.map(({ text }) => text))])
   const known: KnownNames | undefined =
     shared === undefined
       ? undefined
       : { own: created, shared: new Set(namesIn(shared.map((migration) => migration.up))) }
   const { sql, ...places } = toScript(file, up, known)
-  const checked = { name, file, up: sql, ...places, options: USUAL_OPTIONS, ignores: [], after: [] }
-  return { migration: { ...checked, ...checkDown(down, known) }, created }
+  const migration = {
+    name,
+    file,
+    up: sql,
+    ...places,
+    options,
+    checksum: checksumOf(textThatCounts(sql, up, known, source), options),
+    ignores: directives.ignores,
+    after: directives.after,
+    perTenant: up.perTenant,
+    fileHash: up.verbatim ? digestOf(source.text) : undefined,
+    ...checkDown(source, down, known),
+  }
+  return { migration, created }
+}
+
+function directivesOf(file: string, text: string, { verbatim }: DirectionSql): Directives {
+  return verbatim ? sqlDirectives(file, text, 1) : codeDirectives(file, text)
+}
+
+/** Of code that reads rows the code counts; of other code what it says, if it says that again. */
+function textThatCounts(
+  sql: string,
+  up: DirectionSql,
+  known: KnownNames | undefined,
+  { file, text }: MigrationSource,
+): string {
+  if (up.perTenant !== undefined) return text
+  if (up.again === undefined) return sql
+  return steadyText(sql, toScript(file, { ...up, parts: up.again }, known).sql, text)
+}
+
+/** What reads rows runs in the transaction that it reads them in. */
+function requireUsual(file: string, { perTenant }: DirectionSql, options: MigrationOptions): void {
+  if (perTenant === undefined || (options.transaction && !options.batch)) return
+  throw invalidMigration(file, 'it reads rows, so that it can run in one transaction only')
 }
 
 /** Of SQL, what is wrong is told at once; code that goes up well still does. */
 function checkDown(
+  source: MigrationSource,
   down: SourceSql['down'],
   known: KnownNames | undefined,
 ): Pick<Migration, 'down' | 'downRefusal'> {
   if (down === undefined) return { down }
   if (down instanceof TenantryError) return { down: undefined, downRefusal: down }
+  const { file } = down
   try {
-    requireSql(down.file, down)
-    return { down: { ...toScript(down.file, down, known), options: USUAL_OPTIONS } }
+    // Code says once how it runs, in both directions; of a file of its own it is that file's head.
+    const { options: said } = directivesOf(file, down.text ?? source.text, down)
+    const options = toOptions(down.options, { ...said, batch: down.verbatim && said.batch === true })
+    requireUsual(file, down, options)
+    requireParts(file, down, options)
+    return { down: { ...toScript(file, down, known), options, perTenant: down.perTenant } }
   } catch (error) {
     if (down.verbatim || !(error instanceof TenantryError)) throw error
     return { down: undefined, downRefusal: error }
-  }
-}
-
-function requireSql(file: string, direction: DirectionSql): void {
-  for (const part of direction.parts) {
-    const verdict = checkSql(part.text)
-    if ('statements' in verdict) continue
-    throw invalidMigration(file, `${verdict.reason}${inLine(lineOf(direction, part, verdict.at))}`)
   }
 }
 
@@ -76,37 +114,12 @@ function toScript(file: string, direction: DirectionSql, known: KnownNames | und
     if (known === undefined) return part.text
     const result = localizeNames(part.text, known)
     if ('text' in result) return result.text
-    const params = { file, object: result.object, line: lineOf(direction, part, result.at) ?? '?' }
+    const params = { file, object: result.object, line: lineOfPart(direction, part, result.at) ?? '?' }
     throw new TenantryError('TNY409', { params })
   })
-  return { line: 1, ...join(localized, verbatim ? undefined : parts) }
-}
-
-function lineOf({ verbatim }: DirectionSql, part: SqlPart, at: number): number | undefined {
-  return verbatim ? lineAt(part.text, at) : part.line
+  return { line: 1, ...joinParts(localized, verbatim ? undefined : parts) }
 }
 
 function namesIn(texts: readonly string[]): readonly string[] {
   return texts.flatMap((text) => (/^\s*$/.test(text) ? [] : createdNames(splitStatements(text))))
-}
-
-/** One text of all, and where it came from. */
-function join(texts: readonly string[], code: readonly SqlPart[] | undefined): Omit<SqlScript, 'line'> {
-  let sql = ''
-  const statements: number[] = []
-  const lines: (number | undefined)[] = []
-  for (const [index, text] of texts.entries()) {
-    const verdict = checkSql(text)
-    for (const at of 'statements' in verdict ? verdict.statements : []) {
-      statements.push(sql.length + at)
-      lines.push(code?.[index]?.line)
-    }
-    // A line break ends a last comment.
-    sql += index === texts.length - 1 ? text : `${text}\n;\n`
-  }
-  return code === undefined ? { sql, statements } : { sql, statements, lines }
-}
-
-function inLine(line: number | undefined): string {
-  return line === undefined ? '' : ` (line ${line})`
 }

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { TenantryError } from '../../../core/errors.ts'
 import { invalidMigration, type MigrationSource, type SourceSql, type SqlPart } from './migration-source.ts'
+import type { MigrationOptions } from '../migration.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
 import { readText } from './read-text.ts'
 
@@ -23,6 +24,8 @@ export interface RecordMigration {
   up(code: CodeFile, recorder: Recorder): Promise<string>
   /** @returns false where the migration has nothing to undo it with. */
   down(code: CodeFile, recorder: Recorder): Promise<boolean>
+  /** How the file asks its tool to run it. */
+  options?(code: CodeFile): Partial<MigrationOptions>
 }
 
 /** Whether a file is code that Node runs; declarations are none. */
@@ -56,15 +59,25 @@ export async function readCodeFolder(
   return sources
 }
 
+/** Loads a file of code; `file` is its name for messages. @throws TNY410 where Node cannot. */
+export async function loadCode(path: string, file: string, text: string): Promise<CodeFile> {
+  return { name: basename(path), path, exports: await load(path, file, text) }
+}
+
 async function compile(
   path: string,
   file: string,
   text: string,
   record: RecordMigration,
 ): Promise<SourceSql> {
-  const code = { name: basename(path), path, exports: await load(path, file, text) }
-  const { parts, result: name } = await recordOne(path, file, (recorder) => record.up(code, recorder))
-  return { name, parts, verbatim: false, down: await compileDown(code, file, record) }
+  const code = await loadCode(path, file, text)
+  const recordUp = (): Promise<Recorded<string>> =>
+    recordOne(path, file, (recorder) => record.up(code, recorder))
+  const { parts, result: name } = await recordUp()
+  // A second time, to know whether it says the same each time.
+  const { parts: again } = await recordUp()
+  const options = record.options?.(code)
+  return { name, parts, again, verbatim: false, options, down: await compileDown(code, file, record) }
 }
 
 async function compileDown(
@@ -74,18 +87,24 @@ async function compileDown(
 ): Promise<SourceSql['down']> {
   try {
     const down = await recordOne(code.path, file, (recorder) => record.down(code, recorder))
-    return down.result ? { file, parts: down.parts, verbatim: false } : undefined
+    if (!down.result) return undefined
+    return { file, parts: down.parts, verbatim: false, options: record.options?.(code) }
   } catch (error) {
     if (error instanceof TenantryError) return error
     throw error
   }
 }
 
+interface Recorded<R> {
+  readonly parts: readonly SqlPart[]
+  readonly result: R
+}
+
 async function recordOne<R>(
   path: string,
   file: string,
   run: (recorder: Recorder) => Promise<R>,
-): Promise<{ readonly parts: readonly SqlPart[]; readonly result: R }> {
+): Promise<Recorded<R>> {
   const recorder = createRecorder(path, file)
   try {
     const result = await run(recorder)
@@ -127,16 +146,30 @@ async function load(path: string, file: string, text: string): Promise<Readonly<
 
 const INTERFACES = /(?<!\btype\s+)\b(MigrationInterface|QueryRunner)\b/g
 
-/** TypeORM writes interfaces as if they were values, which a compiler forgives and Node does not. */
+/** What node-pg-migrate exports beside types. */
+const BUILDER_VALUES =
+  /^(Migration|MigrationBuilder|PG_MIGRATE_LOCK_ID|PgLiteral|PgType|escapeValue|isPgLiteral|jiti|runner)\b/
+
+/** Both tools write interfaces as if they were values, which a compiler forgives and Node does not. */
 function withTypeImports(text: string): string {
-  return text.replace(/\bimport\s*\{([^}]*)\}(?=\s*from\s*(['"])typeorm\2)/g, (statement, names: string) =>
-    names.replace(INTERFACES, '').replace(/[\s,]/g, '') === ''
-      ? statement.replace('import', 'import type')
-      : statement.replace(names, names.replace(INTERFACES, 'type $1')),
-  )
+  return text
+    .replace(/\bimport\s*\{([^}]*)\}(?=\s*from\s*(['"])typeorm\2)/g, (statement, names: string) =>
+      names.replace(INTERFACES, '').replace(/[\s,]/g, '') === ''
+        ? statement.replace('import', 'import type')
+        : statement.replace(names, names.replace(INTERFACES, 'type $1')),
+    )
+    .replace(/\bimport\s*\{([^}]*)\}(?=\s*from\s*(['"])node-pg-migrate\2)/g, (statement, names: string) =>
+      statement.replace(
+        names,
+        names.replace(/[^,\s][^,]*/g, (name) =>
+          /^type\s/.test(name) || BUILDER_VALUES.test(name) ? name : `type ${name}`,
+        ),
+      ),
+    )
 }
 
-function notCompiled(file: string, error: unknown): TenantryError {
+/** TNY410, for code that does not run. */
+export function notCompiled(file: string, error: unknown): TenantryError {
   const reason = error instanceof Error ? error.message.replace(/\.$/, '') : String(error)
   const advice =
     'It must run on this Node as it is, without a compiler: types alone are stripped. Else name the compiled folder.'

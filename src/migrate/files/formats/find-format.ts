@@ -25,7 +25,8 @@ export async function findFormat(folder: string, entries: readonly Dirent[]): Pr
   }
   const sql = seen.find((entry) => !entry.isDirectory() && entry.name.toLowerCase().endsWith('.sql'))
   if (sql !== undefined && !found.has('drizzle')) found.set('node-pg-migrate', sql.name)
-  if (found.size === 0) {
+  // node-pg-migrate keeps both side by side.
+  if (!found.has('prisma') && !found.has('drizzle')) {
     for (const { name } of seen.filter((entry) => !entry.isDirectory() && isCode(entry.name))) {
       found.set(toolOf(await readFile(join(folder, name), 'utf8')), name)
     }
@@ -47,5 +48,5 @@ function toolOf(code: string): MigrationFormat {
   if (/\bqueryRunner\b|\bMigrationInterface\b/.test(code)) return 'typeorm'
   // node-pg-migrate's code has the same exports; by its documents the parameter is called pgm.
   const isKnex = /\bexports\.up\s*=|\bexport\s+(async\s+)?(function|const|let)\s+up\b|\bknex\b/.test(code)
-  return isKnex && !/\bpgm\b/.test(code) ? 'knex' : 'node-pg-migrate'
+  return isKnex && !/\bpgm\b|\bnode-pg-migrate\b/.test(code) ? 'knex' : 'node-pg-migrate'
 }

@@ -5,11 +5,19 @@ import type { Recorder } from './recorder.ts'
 
 interface ClassMigration {
   readonly name?: unknown
+  /** TypeORM's. */
+  readonly transaction?: unknown
+  /** MikroORM's. */
+  isTransactional?(): boolean
   up(queryRunner?: unknown): unknown
   down?(queryRunner?: unknown): unknown
 }
 
-type MigrationClass = new (...args: unknown[]) => ClassMigration
+interface MigrationClass {
+  new (...args: unknown[]): ClassMigration
+  readonly name: string
+  readonly prototype: ClassMigration
+}
 
 /** MikroORM's `this.addSql(…)`; the name that it records is the file's, without its extension. */
 export const recordMikroOrm: RecordMigration = {
@@ -19,9 +27,15 @@ export const recordMikroOrm: RecordMigration = {
   },
   async down(code, recorder) {
     // The class that it extends has a `down` that throws.
-    if (!Object.hasOwn(Object(findClass(code).prototype), 'down')) return false
+    if (!Object.hasOwn(findClass(code).prototype, 'down')) return false
     await mikroOrmMigration(code, recorder).down?.()
     return true
+  },
+  options(code) {
+    const { prototype } = findClass(code)
+    return Object.hasOwn(prototype, 'isTransactional') && prototype.isTransactional?.() === false
+      ? { transaction: false }
+      : {}
   },
 }
 
@@ -61,6 +75,10 @@ export const recordTypeOrm: RecordMigration = {
     if (typeof migration.down !== 'function') return false
     await migration.down(recordingRunner(recorder))
     return true
+  },
+  options(code) {
+    const Migration = findClass(code)
+    return new Migration().transaction === false ? { transaction: false } : {}
   },
 }
 

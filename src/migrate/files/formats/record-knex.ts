@@ -47,6 +47,10 @@ export const recordKnex: RecordMigration = {
     await (down as RunWithKnex)(recordingKnex(code.path, recorder))
     return true
   },
+  options({ exports }) {
+    const { transaction } = Object(exports['config']) as { readonly transaction?: unknown }
+    return transaction === false ? { transaction } : {}
+  },
 }
 
 type RunWithKnex = (knex: Knex) => unknown

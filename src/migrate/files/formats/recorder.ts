@@ -61,7 +61,7 @@ function refuseIteration(key: string | symbol, trap: () => never): undefined {
 }
 
 /** The line of the topmost frame in the migration's own file. */
-function lineIn(error: Error, path: string): number | undefined {
+export function lineIn(error: Error, path: string): number | undefined {
   for (const frame of (error.stack ?? '').split('\n')) {
     const at = frame.indexOf(path)
     const line = at < 0 ? null : /^(?:\?[^:)]*)?:(\d+):\d+/.exec(frame.slice(at + path.length))

@@ -9,6 +9,7 @@ import {
   type SourceSql,
 } from './migration-source.ts'
 import { readText } from './read-text.ts'
+import { REPEATABLE } from '../migration-file.ts'
 
 /**
  * Folders `<timestamp>_<name>/migration.sql`, in the order of their names, which are those of the migrations. A
@@ -23,7 +24,7 @@ export async function readPrismaFolder(folder: string): Promise<MigrationSource[
   }
   const entries = await readdir(folder, { withFileTypes: true })
   const names = entries
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== REPEATABLE)
     .map(({ name }) => name)
     .sort()
   const sources: MigrationSource[] = []
@@ -110,9 +111,9 @@ function sqlSource(
   const compile = (): SourceSql => ({
     name,
     ...direction(up),
-    down: down === undefined ? undefined : { file: down.file, ...direction(down) },
+    down: down === undefined ? undefined : { ...down, ...direction(down) },
   })
-  return { file: up.file, text: [up.text, ...(down === undefined ? [] : [down.text])].join('\0'), compile }
+  return { file: up.file, text: up.text, changesWith: down?.text, compile }
 }
 
 function requirePostgres(file: string, database: unknown): void {
