@@ -143,6 +143,17 @@ describe('up', () => {
     ])
     await strict.close()
   })
+  test('an ignore lets it pass, with a reason alone', async () => {
+    await tenant.write({ '4_owner.sql': `-- tenantry: ignore required-column: all are empty\n${BAD}` })
+    expect(await control.migrate.lint({ files: ['4_owner.sql'] })).toEqual([])
+    expect((await control.migrate.plan()).refused).toEqual([])
+    await tenant.write({ '4_owner.sql': `-- tenantry: ignore required-column\n${BAD}` })
+    await expect(control.migrate.plan()).rejects.toMatchObject({
+      code: 'TNY401',
+      message: expect.stringContaining('needs a rule and a reason'),
+    })
+    await tenant.write({ '4_owner.sql': BAD })
+  })
   test('with the lint off, it runs: and fails for the tenant that has rows', async () => {
     const report = await control.migrate.up({ lint: false })
     expect(report.failed.map(({ key }) => key)).toEqual(['acme'])
