@@ -15,7 +15,7 @@ import { createKnownSchema, type KnownSchema, learn } from './known-schema.ts'
 import type { TableLock } from './locks/lock-mode.ts'
 import { locksOf } from './locks/statement-locks.ts'
 import { coverOf } from './ignores.ts'
-import type { LintContext, LintedStatement, Problem } from './migration-rule.ts'
+import type { LintContext, LintedStatement, MigrationRule, Problem } from './migration-rule.ts'
 import { RULES } from './migration-rules.ts'
 import { TENANT_RULES } from './rules/tenant-rules.ts'
 
@@ -44,6 +44,8 @@ export interface LintInput {
   readonly ran?: { readonly shared: readonly number[]; readonly tenant: readonly number[] } | undefined
   /** Whether there are tenants that share tables. */
   readonly sharing?: LintContext['sharing'] | undefined
+  /** Rules alone whose findings `up` would refuse: for those who ask nothing else. */
+  readonly refusedOnly?: boolean | undefined
 }
 
 /** One statement as `plan` shows it. */
@@ -89,9 +91,10 @@ function madeBy(migrations: readonly Migration[], own?: string): KnownSchema {
 
 function lintSet(
   set: 'shared' | 'tenant',
-  { settings = {}, ran, sharing = 'unknown', ...sets }: LintInput,
+  { settings = {}, ran, sharing = 'unknown', refusedOnly = false, ...sets }: LintInput,
   made: LintContext['made'],
 ): readonly LintedMigration[] {
+  const rules = refusedOnly ? rulesThatRefuse(settings) : RULES
   const known = createKnownSchema(set === 'shared' ? 'public' : undefined)
   const read: LintedMigration[] = []
   for (const [number, migration] of sets[set].entries()) {
@@ -117,10 +120,10 @@ function lintSet(
         index,
         statements: [...statements, ...all.slice(index + 1).map((later) => ({ ...later, locks: [] }))],
       }
-      found.push(...runRules(linted, { ...context, isNew, sharing }))
+      if (behind?.length !== 0) found.push(...runRules(rules, linted, { ...context, isNew, sharing }))
       // What an ignore is for may be spared this run: a table that is new to it.
-      if (migration.ignores.length > 0) {
-        possible.push(...runRules(linted, { ...context, isNew: isOfFile, sharing: 'unknown' }))
+      if (behind?.length !== 0 && migration.ignores.length > 0) {
+        possible.push(...runRules(rules, linted, { ...context, isNew: isOfFile, sharing: 'unknown' }))
       }
       learn(known, statement, number)
     }
@@ -150,8 +153,12 @@ function placeOf(migration: Migration, at: number): Pick<LintedPlace, 'line' | '
   return { line, column }
 }
 
-function runRules(statement: LintedPlace, context: LintContext): readonly Found[] {
-  const found = RULES.flatMap((rule) =>
+function runRules(
+  rules: readonly MigrationRule[],
+  statement: LintedPlace,
+  context: LintContext,
+): readonly Found[] {
+  const found = rules.flatMap((rule) =>
     rule.check(statement, context).map((problem) => {
       // Where nobody knows whether tenants share tables, it is no more than worth a thought.
       const maybe = ABOUT_SHARING.has(rule.name) && context.sharing === 'unknown'
@@ -163,6 +170,14 @@ function runRules(statement: LintedPlace, context: LintContext): readonly Found[
     TENANT_RULES.some(({ name }) => name === rule && name !== 'no-shared-form'),
   )
   return said ? found.filter(({ rule }) => rule !== 'no-shared-form') : found
+}
+
+/** All of them where an ignore that matches nothing is refused too: whether it does is not known otherwise. */
+function rulesThatRefuse({ rules = {}, refuse = 'error' }: MigrationLintSettings): readonly MigrationRule[] {
+  const reaches = (level: LintLevel | 'off'): boolean =>
+    level !== 'off' && refuse !== 'never' && LINT_LEVELS.indexOf(level) <= LINT_LEVELS.indexOf(refuse)
+  if (reaches(rules['unused-ignore'] ?? 'warning')) return RULES
+  return RULES.filter(({ name, level }) => reaches(rules[name] ?? level))
 }
 
 const ABOUT_SHARING = new Set<MigrationRuleName>(['on-conflict-columns', 'no-shared-form'])

@@ -25,10 +25,10 @@ export async function refuseUnsound(
   goal: Goal,
 ): Promise<void> {
   // By themselves, and with tenants that share tables, files are judged the hardest.
-  const worst = await lintMigrations({ ...sets, settings: lint, sharing: 'some' })
+  const worst = await lintMigrations({ ...sets, settings: lint, sharing: 'some', refusedOnly: true })
   if (refusedFindings(worst, lint).length === 0) return
   const position = await readPosition(db, session, homes, sets)
-  const read = await lintMigrations({ ...sets, settings: lint, ...ranOf(position) })
+  const read = await lintMigrations({ ...sets, settings: lint, ...ranOf(position), refusedOnly: true })
   requireSound(
     read.filter(({ set, migration }) => sets[set].indexOf(migration) < goal[set]),
     lint,

@@ -25,7 +25,7 @@ const MOST_BYTES = 63
 /** What costs a migration of every tenant later. */
 export const TYPE_RULES: readonly MigrationRule[] = [
   onColumn('int-key', isSmallKey, (column) => ({
-    reason: `${column} ends at ${(2 ** 31 - 1).toLocaleString('en')} at most, and a larger type writes the table anew. In shared tables all tenants draw from one sequence.`,
+    reason: `${column} ends at 2,147,483,647 at most, and a larger type writes the table anew. In shared tables all tenants draw from one sequence.`,
     wayOut: 'bigint',
   })),
   onColumn('serial-column', isSerial, (column) => ({
@@ -60,18 +60,24 @@ export const TYPE_RULES: readonly MigrationRule[] = [
     name: 'identifier-too-long',
     level: 'warning',
     check: ({ text, inside }) =>
-      (inside === undefined ? scanTokens(text) : [])
+      (inside === undefined && mayHoldLongName(text) ? scanTokens(text) : [])
         .map((token) => token.text)
-        .filter(
-          (word) =>
-            /^["a-z_\u0080-\uffff]/i.test(word) && Buffer.byteLength(word.replaceAll('"', '')) > MOST_BYTES,
-        )
+        .filter((word) => /^["a-z_\u0080-\uffff]/i.test(word) && isTooLong(word))
         .map((word) => ({
           reason: `PostgreSQL cuts ${word} off after ${MOST_BYTES} bytes, where it may meet another name.`,
           wayOut: 'A shorter name',
         })),
   },
 ]
+
+/** Asked before the scanner, which takes longer: strings and comments count too. */
+function mayHoldLongName(text: string): boolean {
+  return (text.match(/[\w$\u0080-\uffff]+|"[^"]+"/g) ?? []).some(isTooLong)
+}
+
+function isTooLong(word: string): boolean {
+  return Buffer.byteLength(word.replaceAll('"', '')) > MOST_BYTES
+}
 
 /** Columns that a statement makes, or gives another type. */
 function columnsOf(statement: LintedStatement): readonly Fields[] {
