@@ -1,7 +1,8 @@
 /** Every lock and every rewrite that the lint tells of is what PostgreSQL does, on the oldest and the newest version. */
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createKnownSchema, type KnownSchema, learn } from '../../../src/migrate/lint/known-schema.ts'
+import { createKnownSchema, type KnownSchema } from '../../../src/migrate/lint/known-schema.ts'
+import { learn } from '../../../src/migrate/lint/learn-statement.ts'
 import {
   type LockMode,
   longerWork,

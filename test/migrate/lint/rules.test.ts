@@ -568,7 +568,7 @@ test('the reference names every rule with its level, and no other', () => {
 
 describe('what is new', () => {
   const index = 'create index on fresh (a)'
-  const tenant = [
+  const tenant = () => [
     migration('tenant/1.sql', BEFORE),
     migration('tenant/2.sql', 'create table fresh (a int)'),
     migration('tenant/3.sql', index),
@@ -576,7 +576,7 @@ describe('what is new', () => {
   const found = async (ran?: readonly number[]) => {
     const read = await lintMigrations({
       shared: [],
-      tenant,
+      tenant: tenant(),
       ...(ran === undefined ? {} : { ran: { shared: [], tenant: ran } }),
     })
     return read.map(({ migration: { name }, findings }) => [name, rulesOf(findings)])

@@ -10,7 +10,8 @@ import {
 } from '../../shared-form/sql-nodes.ts'
 import { createKnownSchema, droppedNames, type KnownSchema, ownName, relationName } from '../known-schema.ts'
 import { alterTableLocks } from './alter-table-locks.ts'
-import { LOCK_MODES, type LockMode, mergeLocks, type TableLock, type Work } from './lock-mode.ts'
+import { constraintsOf, lockOf, readLocks, rowLocks } from './row-locks.ts'
+import { LOCK_MODES, mergeLocks, type TableLock } from './lock-mode.ts'
 
 /**
  * The locks of one statement, one entry a table; compared with a running PostgreSQL 15 to 18 by test/migrate/lint/locks.test.ts.
@@ -34,9 +35,9 @@ type Compute = (known: KnownSchema, fields: Fields) => readonly TableLock[]
 const STATEMENTS: Readonly<Record<string, Compute>> = {
   AlterTableStmt: alterTable,
   CreateStmt: createTable,
-  CreateTableAsStmt: (known, fields) => read(known, fields['query']),
+  CreateTableAsStmt: (known, fields) => readLocks(known, fields['query']),
   ViewStmt: (known, fields) => [
-    ...read(known, fields['query']),
+    ...readLocks(known, fields['query']),
     ...(fields['replace'] === true ? onExisting(known, relationName(known, fields['view'])) : []),
   ],
   IndexStmt: (known, { relation, concurrent }) => [
@@ -50,17 +51,17 @@ const STATEMENTS: Readonly<Record<string, Compute>> = {
   RenameStmt: rename,
   ReindexStmt: reindex,
   CreateTrigStmt: createTrigger,
-  CreatePolicyStmt: (known, { table }) => one(known, table, 'ACCESS EXCLUSIVE'),
-  AlterPolicyStmt: (known, { table }) => one(known, table, 'ACCESS EXCLUSIVE'),
-  RuleStmt: (known, { relation }) => one(known, relation, 'ACCESS EXCLUSIVE'),
-  AlterObjectSchemaStmt: (known, { relation }) => one(known, relation, 'ACCESS EXCLUSIVE'),
+  CreatePolicyStmt: (known, { table }) => lockOf(known, table, 'ACCESS EXCLUSIVE'),
+  AlterPolicyStmt: (known, { table }) => lockOf(known, table, 'ACCESS EXCLUSIVE'),
+  RuleStmt: (known, { relation }) => lockOf(known, relation, 'ACCESS EXCLUSIVE'),
+  AlterObjectSchemaStmt: (known, { relation }) => lockOf(known, relation, 'ACCESS EXCLUSIVE'),
   CreateStatsStmt: (known, { relations }) =>
-    listOf(relations).flatMap((each) => one(known, each['RangeVar'], 'SHARE UPDATE EXCLUSIVE')),
+    listOf(relations).flatMap((each) => lockOf(known, each['RangeVar'], 'SHARE UPDATE EXCLUSIVE')),
   CommentStmt: comment,
-  ClusterStmt: (known, { relation }) => one(known, relation, 'ACCESS EXCLUSIVE', 'rewrite'),
+  ClusterStmt: (known, { relation }) => lockOf(known, relation, 'ACCESS EXCLUSIVE', 'rewrite'),
   VacuumStmt: vacuum,
   RefreshMatViewStmt: (known, { relation, concurrent, skipData }) =>
-    one(
+    lockOf(
       known,
       relation,
       concurrent === true ? 'EXCLUSIVE' : 'ACCESS EXCLUSIVE',
@@ -69,32 +70,23 @@ const STATEMENTS: Readonly<Record<string, Compute>> = {
   TruncateStmt: truncate,
   LockStmt: (known, { relations, mode }) =>
     listOf(relations).flatMap((each) =>
-      one(known, each['RangeVar'], LOCK_MODES[Number(mode) - 1] ?? 'ACCESS EXCLUSIVE'),
+      lockOf(known, each['RangeVar'], LOCK_MODES[Number(mode) - 1] ?? 'ACCESS EXCLUSIVE'),
     ),
   AlterDomainStmt: alterDomain,
   CopyStmt: (known, { relation, is_from: from, query }) =>
     relation === undefined
-      ? read(known, query)
-      : one(
+      ? readLocks(known, query)
+      : lockOf(
           known,
           relation,
           from === true ? 'ROW EXCLUSIVE' : 'ACCESS SHARE',
           from === true ? 'rows' : 'brief',
         ),
-  InsertStmt: (known, fields) => rows(known, 'InsertStmt', fields),
-  UpdateStmt: (known, fields) => rows(known, 'UpdateStmt', fields),
-  DeleteStmt: (known, fields) => rows(known, 'DeleteStmt', fields),
-  MergeStmt: (known, fields) => rows(known, 'MergeStmt', fields),
-  SelectStmt: (known, fields) => rows(known, 'SelectStmt', fields),
-}
-
-function one(
-  known: KnownSchema,
-  relation: unknown,
-  mode: LockMode,
-  work: Work = 'brief',
-): readonly TableLock[] {
-  return [{ table: relationName(known, relation), mode, work }]
+  InsertStmt: (known, fields) => rowLocks(known, 'InsertStmt', fields),
+  UpdateStmt: (known, fields) => rowLocks(known, 'UpdateStmt', fields),
+  DeleteStmt: (known, fields) => rowLocks(known, 'DeleteStmt', fields),
+  MergeStmt: (known, fields) => rowLocks(known, 'MergeStmt', fields),
+  SelectStmt: (known, fields) => rowLocks(known, 'SelectStmt', fields),
 }
 
 function onExisting(known: KnownSchema, table: string): readonly TableLock[] {
@@ -122,14 +114,14 @@ function createTable(known: KnownSchema, fields: Fields): readonly TableLock[] {
   const own = relationName(known, fields['relation'])
   const partition = fields['partbound'] !== undefined
   const parents = listOf(fields['inhRelations']).flatMap((each) =>
-    one(known, each['RangeVar'], partition ? 'ACCESS EXCLUSIVE' : 'SHARE UPDATE EXCLUSIVE'),
+    lockOf(known, each['RangeVar'], partition ? 'ACCESS EXCLUSIVE' : 'SHARE UPDATE EXCLUSIVE'),
   )
   const likes = findNodes(fields['tableElts'], 'TableLikeClause').flatMap(({ relation }) =>
-    one(known, relation, 'ACCESS SHARE'),
+    lockOf(known, relation, 'ACCESS SHARE'),
   )
   const references = findNodes(fields['tableElts'], 'Constraint')
     .filter(({ contype }) => contype === 'CONSTR_FOREIGN')
-    .flatMap(({ pktable }) => one(known, pktable, 'SHARE ROW EXCLUSIVE'))
+    .flatMap(({ pktable }) => lockOf(known, pktable, 'SHARE ROW EXCLUSIVE'))
   return [...parents, ...likes, ...references].filter(({ table }) => table !== own)
 }
 
@@ -172,10 +164,6 @@ function exclusively(table: string): TableLock {
   return { table, mode: 'ACCESS EXCLUSIVE', work: 'brief' }
 }
 
-function constraintsOf(known: KnownSchema, table: string) {
-  return known.relations.get(table)?.constraints ?? []
-}
-
 /** Tables with a foreign key to this one. */
 function referencing(known: KnownSchema, table: string): readonly string[] {
   return [...known.relations]
@@ -195,9 +183,9 @@ function rename(known: KnownSchema, fields: Fields): readonly TableLock[] {
   const kind = fields['renameType']
   if (kind === 'OBJECT_INDEX') return []
   if (kind === 'OBJECT_TRIGGER' || kind === 'OBJECT_POLICY' || kind === 'OBJECT_RULE') {
-    return one(known, fields['relation'], 'ACCESS EXCLUSIVE')
+    return lockOf(known, fields['relation'], 'ACCESS EXCLUSIVE')
   }
-  return fields['relation'] === undefined ? [] : one(known, fields['relation'], 'ACCESS EXCLUSIVE')
+  return fields['relation'] === undefined ? [] : lockOf(known, fields['relation'], 'ACCESS EXCLUSIVE')
 }
 
 function reindex(known: KnownSchema, fields: Fields): readonly TableLock[] {
@@ -221,8 +209,8 @@ function reindex(known: KnownSchema, fields: Fields): readonly TableLock[] {
 
 function createTrigger(known: KnownSchema, { relation, constrrel }: Fields): readonly TableLock[] {
   return [
-    ...one(known, relation, 'SHARE ROW EXCLUSIVE'),
-    ...(constrrel === undefined ? [] : one(known, constrrel, 'ACCESS SHARE')),
+    ...lockOf(known, relation, 'SHARE ROW EXCLUSIVE'),
+    ...(constrrel === undefined ? [] : lockOf(known, constrrel, 'ACCESS SHARE')),
   ]
 }
 
@@ -246,8 +234,8 @@ function vacuum(known: KnownSchema, fields: Fields): readonly TableLock[] {
     listOf(fields['options']).some((each) => fieldsOf(each, 'DefElem')?.['defname'] === 'full')
   return findNodes(fields['rels'], 'VacuumRelation').flatMap(({ relation }) =>
     full
-      ? one(known, relation, 'ACCESS EXCLUSIVE', 'rewrite')
-      : one(known, relation, 'SHARE UPDATE EXCLUSIVE', 'scan'),
+      ? lockOf(known, relation, 'ACCESS EXCLUSIVE', 'rewrite')
+      : lockOf(known, relation, 'SHARE UPDATE EXCLUSIVE', 'scan'),
   )
 }
 
@@ -271,40 +259,4 @@ function alterDomain(known: KnownSchema, fields: Fields): readonly TableLock[] {
   return [...known.relations]
     .filter(([, { columns }]) => [...columns.values()].includes(domain))
     .map(([table]) => ({ table, mode: 'SHARE', work: 'scan' }))
-}
-
-/** The tables that a query reads. */
-function read(known: KnownSchema, query: unknown): readonly TableLock[] {
-  const [node = '', fields = {}] = Object.entries((query ?? {}) as Readonly<Record<string, Fields>>)[0] ?? []
-  return rows(known, node, fields)
-}
-
-const WRITERS = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']
-
-function rows(known: KnownSchema, node: string, fields: Fields): readonly TableLock[] {
-  const tree = { [node]: fields }
-  const named = new Set(findNodes(tree, 'CommonTableExpr').map(({ ctename }) => textOf(ctename)))
-  const written = WRITERS.flatMap((writer) => findNodes(tree, writer)).flatMap(({ relation }) =>
-    one(known, relation, 'ROW EXCLUSIVE', 'rows'),
-  )
-  const mode = findNodes(tree, 'LockingClause').length > 0 ? 'ROW SHARE' : 'ACCESS SHARE'
-  const readers = findNodes(tree, 'RangeVar')
-    .filter(({ relname, schemaname }) => schemaname !== undefined || !named.has(textOf(relname)))
-    .flatMap((relation) => one(known, relation, mode))
-  return [...written, ...readers, ...keysLookedUp(known, tree)]
-}
-
-/** Rows that foreign keys point to are locked while others come to point to them. */
-function keysLookedUp(known: KnownSchema, tree: unknown): readonly TableLock[] {
-  const keysOf = ({ relation }: Fields) =>
-    constraintsOf(known, relationName(known, relation)).filter(({ references }) => references !== undefined)
-  const changed = findNodes(tree, 'UpdateStmt').flatMap((update) => {
-    const set = listOf(update['targetList']).map((each) => textOf(fieldsOf(each, 'ResTarget')?.['name']))
-    return keysOf(update).filter(({ columns }) => columns.some((column) => set.includes(column)))
-  })
-  return [...findNodes(tree, 'InsertStmt').flatMap(keysOf), ...changed].map(({ references = '' }) => ({
-    table: references,
-    mode: 'ROW SHARE',
-    work: 'brief',
-  }))
 }

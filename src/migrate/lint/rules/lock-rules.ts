@@ -1,54 +1,17 @@
-/** Rules on what keeps requests waiting: a lock that blocks them, held while rows are read or written. */
+/** Rules on what keeps requests waiting: a lock that blocks them, held while rows are read or changed. */
 import { type Fields, fieldsOf, findNodes, listOf, nameParts, textOf } from '../../shared-form/sql-nodes.ts'
-
-import { constraintsOf, rewriteCause } from '../locks/added-column.ts'
-import { LOCK_MODES, type TableLock } from '../locks/lock-mode.ts'
-import { keepsRows, typeText } from '../type-names.ts'
+import { constraintsOf } from '../locks/added-column.ts'
+import { LOCK_MODES } from '../locks/lock-mode.ts'
 import {
   alterCommands,
   earlier,
   existingTable,
-  type LintContext,
   type LintedStatement,
   type MigrationRule,
-  type Problem,
 } from '../migration-rule.ts'
+import { onCommand, onLock } from './rule-shapes.ts'
 
 const ALONE = 'in a file of its own that begins with `-- tenantry: no-transaction`'
-
-/** A rule on one command of ALTER TABLE, on a table that is in use. */
-function onCommand(
-  name: MigrationRule['name'],
-  find: (command: ReturnType<typeof alterCommands>[number], context: LintContext, table: string) => boolean,
-  problem: (table: string, column: string) => Problem,
-): MigrationRule {
-  return {
-    name,
-    level: 'warning',
-    check(statement, context) {
-      const table = existingTable(statement, context)
-      if (table === undefined || !/^OBJECT_(TABLE|FOREIGN_TABLE)$/.test(textOf(statement.fields['objtype'])))
-        return []
-      return alterCommands(statement)
-        .filter((command) => find(command, context, table))
-        .map(({ name: named, column }) => problem(table, named === '' ? textOf(column?.['colname']) : named))
-    },
-  }
-}
-
-/** A rule on a statement that does `work` under a lock: one finding for each table in use. */
-function onLock(
-  name: MigrationRule['name'],
-  finds: (statement: LintedStatement) => boolean,
-  problem: (lock: TableLock) => Problem,
-): MigrationRule {
-  return {
-    name,
-    level: 'warning',
-    check: (statement, { isNew }) =>
-      finds(statement) ? statement.locks.filter(({ table }) => !isNew(table)).map(problem) : [],
-  }
-}
 
 /** Work on the rows of a table that is in use. */
 export const LOCK_RULES: readonly MigrationRule[] = [
@@ -226,48 +189,6 @@ export const LOCK_RULES: readonly MigrationRule[] = [
       ]
     },
   },
-  rewriting('volatile-default', 'default', (table) => ({
-    reason: `Nobody can read or write ${table} while it is written anew: the default gives each row a value of its own.`,
-    wayOut: 'ADD COLUMN without a default; ALTER COLUMN … SET DEFAULT; fill the old rows in a batch.',
-  })),
-  rewriting('identity-column', 'identity', (table) => ({
-    reason: `Nobody can read or write ${table} while it is written anew: each row gets a number.`,
-    wayOut:
-      'ADD COLUMN of type bigint, fill it in a batch, then make it NOT NULL and ADD GENERATED … AS IDENTITY.',
-  })),
-  rewriting('generated-column', 'generated', (table) => ({
-    reason: `Nobody can read or write ${table} while it is written anew: each row gets its stored value.`,
-    wayOut:
-      'A plain column that a trigger fills, with old rows filled in a batch; or, from PostgreSQL 18, a VIRTUAL column.',
-  })),
-  onCommand(
-    'type-change',
-    ({ kind, column, name }, { known }, table) =>
-      kind === 'AT_AlterColumnType' && changesRows(column, known.relations.get(table)?.columns.get(name)),
-    (table, column) => ({
-      reason: `Nobody can read or write ${table} while it is written anew for the new type of ${column}, and running code sees another type.`,
-      wayOut: 'A new column: write both, fill the old rows in a batch, read the new one, drop the old one.',
-    }),
-  ),
-  {
-    name: 'table-rewrite',
-    level: 'warning',
-    check(statement, { known, isNew }) {
-      const commands = alterCommands(statement)
-      const told = commands.some(({ kind, column }) => {
-        const cause = kind === 'AT_AddColumn' ? rewriteCause(known, column ?? {}) : undefined
-        return kind === 'AT_AlterColumnType' || (cause !== undefined && cause !== 'domain')
-      })
-      if (told || !/^(AlterTable|Cluster|Vacuum)Stmt$/.test(statement.node)) return []
-      return statement.locks
-        .filter(({ table, work }) => work === 'rewrite' && !isNew(table))
-        .map(({ table }) => ({
-          reason: `Nobody can read or write ${table} while it is written anew.`,
-          wayOut:
-            'Leave it out of migrations; pg_repack does it beside running requests, in a window of your choice.',
-        }))
-    },
-  },
   onLock(
     'explicit-lock',
     ({ node, locks }) =>
@@ -302,18 +223,6 @@ export const LOCK_RULES: readonly MigrationRule[] = [
   },
 ]
 
-function rewriting(
-  name: MigrationRule['name'],
-  cause: ReturnType<typeof rewriteCause>,
-  problem: (table: string) => Problem,
-): MigrationRule {
-  return onCommand(
-    name,
-    ({ kind, column }, { known }) => kind === 'AT_AddColumn' && rewriteCause(known, column ?? {}) === cause,
-    problem,
-  )
-}
-
 function buildsIndex({ contype, indexname }: Fields): boolean {
   return (contype === 'CONSTR_PRIMARY' || contype === 'CONSTR_UNIQUE') && indexname === undefined
 }
@@ -321,13 +230,6 @@ function buildsIndex({ contype, indexname }: Fields): boolean {
 function isChecked(constraint: Fields | undefined, kind: string): boolean {
   if (constraint?.['contype'] !== kind || constraint['skip_validation'] === true) return false
   return kind === 'CONSTR_NOTNULL' || constraint['is_enforced'] === true
-}
-
-function changesRows(column: Fields | undefined, from: string | undefined): boolean {
-  return (
-    keepsRows(from, typeText(fieldsOf(column, 'typeName')), column?.['raw_default'] as Fields | undefined) !==
-    true
-  )
 }
 
 function isRowOfValues({ node, fields }: LintedStatement): boolean {

@@ -5,13 +5,11 @@ import { judgeStatement } from '../../shared-form/replay-rules.ts'
 import { type Fields, fieldsOf, findNodes, listOf, nameParts, textOf } from '../../shared-form/sql-nodes.ts'
 import { bodyOf, optionOf, treesInside } from '../code-inside.ts'
 import { isKnown, ownName, relationName } from '../known-schema.ts'
+import { qualifiedNames, TENANT_SCHEMA } from '../qualified-names.ts'
 import type { LintContext, LintedStatement, MigrationRule } from '../migration-rule.ts'
 
 /** Nobody's own: a name with one of these before it means what it says. */
 const COMMON_SCHEMA = /^(pg_catalog|pg_temp|information_schema|pg_toast.*)$/
-
-/** How Tenantry calls the schemas of tenants, and the two of those that share tables. */
-const TENANT_SCHEMA = /^tenant_/
 
 const WRITES = /^(Insert|Update|Delete|Merge|Select|Copy|Truncate)Stmt$/
 
@@ -231,58 +229,6 @@ function isOneTenants(parts: readonly string[], { set, made }: LintContext): boo
   if (TENANT_SCHEMA.test(schema)) return true
   const name = rest.join('.')
   return set === 'tenant' && isKnown(made.tenant, name) && !isKnown(made.shared, name)
-}
-
-/** Every name with a schema: of tables, functions and types, in sequences' texts, also in bodies. */
-function qualifiedNames(statement: LintedStatement): readonly (readonly string[])[] {
-  const tree = [{ [statement.node]: statement.fields }, ...treesInside(statement)]
-  const relations = ['RangeVar', 'relation', 'pktable', 'view', 'sequence', 'rel', 'typevar'].flatMap(
-    (name) => findNodes(tree, name),
-  )
-  const lists = [
-    ...findNodes(tree, 'FuncCall').map(({ funcname }) => funcname),
-    ...[...findNodes(tree, 'TypeName'), ...findNodes(tree, 'typeName'), ...findNodes(tree, 'returnType')].map(
-      ({ names }) => names,
-    ),
-    statement.fields['funcname'],
-    statement.fields['typeName'],
-    statement.fields['defnames'],
-  ]
-  return [
-    ...relations.map(({ schemaname, relname }) =>
-      [textOf(schemaname), textOf(relname)].filter((part) => part !== ''),
-    ),
-    ...lists.map(nameParts),
-    ...textNames(tree),
-    ...searchPaths(tree),
-    findNameOutside(statement.node, statement.fields)?.split('.') ?? [],
-  ].filter((parts) => parts.length > 1)
-}
-
-/** `nextval('acme.orders_id_seq')`, `'acme.orders'::regclass`. */
-function textNames(tree: unknown): readonly (readonly string[])[] {
-  const calls = findNodes(tree, 'FuncCall').filter(({ funcname }) =>
-    /^(nextval|setval|currval|to_regclass)$/.test(nameParts(funcname).at(-1) ?? ''),
-  )
-  const casts = findNodes(tree, 'TypeCast').filter(({ typeName }) =>
-    nameParts((typeName as Fields | undefined)?.['names'])
-      .at(-1)
-      ?.startsWith('reg'),
-  )
-  return [...calls.map(({ args }) => listOf(args)[0]), ...casts.map(({ arg }) => arg)].flatMap((value) =>
-    findNodes(value, 'A_Const').map((each) =>
-      textOf(fieldsOf(each, 'sval')?.['sval']).replaceAll('"', '').split('.'),
-    ),
-  )
-}
-
-/** A function that is set to one tenant's path. */
-function searchPaths(tree: unknown): readonly (readonly string[])[] {
-  return [...findNodes(tree, 'VariableSetStmt')]
-    .filter(({ name }) => name === 'search_path')
-    .flatMap(({ args }) => findNodes(args, 'A_Const'))
-    .map((each) => [textOf(fieldsOf(each, 'sval')?.['sval']), '*'])
-    .filter(([schema = '']) => TENANT_SCHEMA.test(schema))
 }
 
 /** Lists of columns that the statement makes unique. */
