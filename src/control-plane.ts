@@ -142,6 +142,10 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
     migrate: {
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
       down: async (downOptions) => (await installed()).migrations.down(downOptions),
+      plan: async (planOptions) => (await installed()).migrations.plan(planOptions),
+      // Files alone need no database.
+      lint: async (lintOptions) =>
+        (lintOptions?.pending === true ? await installed() : compose()).migrations.lint(lintOptions),
       status: async (statusOptions) => (await installed()).migrations.status(statusOptions),
       baseline: async (baselineOptions) => (await installed()).migrations.baseline(baselineOptions),
     },

@@ -42,13 +42,14 @@ export function createShell(invocation: Invocation): Shell {
 
 /** A control plane on the project's admin connection, with its folders and its seed. */
 export function openControlPlane(project: Project): ControlPlane {
-  const waves = project.config.migrations?.waves
+  const { waves, lint } = project.config.migrations ?? {}
   return createControlPlane({
     connection: requireConnection(project, 'admin'),
     masterKey: findConnections(project).masterKey,
     migrations: {
       ...migrationFolders(project),
       ...(waves === undefined ? {} : { waves }),
+      ...(lint === undefined ? {} : { lint }),
     },
     ...(project.seed === undefined ? {} : { seed: project.seed }),
     ...(project.config.roots === undefined ? {} : { roots: project.config.roots }),

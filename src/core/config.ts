@@ -1,5 +1,6 @@
 /** The options that the library and the command line share, and the shape of tenantry.config.ts. */
 import type { Queryable } from './database.ts'
+import { lintSettingsProblem, type MigrationLintSettings } from './migration-lint.ts'
 import type { Tenant } from './tenant.ts'
 import { wavesProblem, type Wave } from './waves.ts'
 
@@ -54,6 +55,8 @@ export interface MigrationFolders {
 export interface MigrationConfig extends MigrationFolders {
   /** Who comes first, and what must be well before the others; all tenants at once by default. */
   readonly waves?: readonly Wave[]
+  /** Levels of the rules that migrations are read with, and what keeps `up` from running. */
+  readonly lint?: MigrationLintSettings
 }
 
 /** The path of a folder of migrations. */
@@ -132,7 +135,9 @@ function connectionProblem(value: unknown): string | undefined {
 
 function migrationsProblem(value: unknown): string | undefined {
   if (!isRecord(value)) return foldersProblem(value, ['shared', 'tenant'])
-  const { waves, ...folders } = value
+  const { waves, lint, ...folders } = value
+  const lintProblem = lint === undefined ? undefined : lintSettingsProblem(lint)
+  if (lintProblem !== undefined) return `has \`lint\` which ${lintProblem}`
   const problem = waves === undefined ? undefined : wavesProblem(waves)
   return problem === undefined
     ? foldersProblem(folders, ['shared', 'tenant'], isFolder)

@@ -620,6 +620,11 @@ export const ERRORS = {
     message: 'The migration {file} cannot be undone: {reason}.',
     hint: 'Write what undoes it under "-- Down Migration"; nothing was undone that comes before it.',
   },
+  TNY434: {
+    status: 500,
+    message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',
+    hint: 'Mend them, or write `-- tenantry: ignore RULE: why` above the statement; `tenantry migrate lint` shows all. `--no-lint` (`lint: false`) runs them as they are.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

@@ -3,12 +3,14 @@ import { resolve } from 'node:path'
 import {
   type MigrationConfig,
   type MigrationFolder,
+  type MigrationFolders,
   type MigrationFormat,
   moveFolder,
 } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { TenantHomes } from '../core/homes.ts'
+import type { MigrationLintSettings } from '../core/migration-lint.ts'
 import type { Wave } from '../core/waves.ts'
 import type { Migration } from './files/migration.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
@@ -32,6 +34,7 @@ export interface MigrationProject {
   readonly homes: TenantHomes
   readonly lockTimeoutMs: number
   readonly waves: readonly Wave[]
+  readonly lint: MigrationLintSettings
   /** @throws TNY401, TNY404, TNY408, TNY410 */
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
@@ -43,16 +46,20 @@ export interface MigrationProject {
 /** Reads nothing yet. */
 export function openProject(options: MigrationsOptions): MigrationProject {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
+  const { waves = [], lint = {} } = folders
+  return { db, homes, lockTimeoutMs, waves, lint, ...openFiles(folders) }
+}
+
+/** The files alone, for what needs no database. */
+export function openFiles(
+  folders: MigrationFolders,
+): Pick<MigrationProject, 'readShared' | 'readTenant' | 'formatOf'> {
   const reader = createMigrationReader()
   const source = (set: 'shared' | 'tenant'): MigrationFolder =>
     moveFolder(folders[set] ?? `migrations/${set}`, (path) => resolve(path))
   const readShared = (): Promise<readonly Migration[]> =>
     reader.read(source('shared'), folders.shared !== undefined)
   return {
-    db,
-    homes,
-    lockTimeoutMs,
-    waves: folders.waves ?? [],
     readShared,
     readTenant: () => reader.read(source('tenant'), folders.tenant !== undefined, readShared),
     formatOf: (set) => reader.formatOf(source(set)),

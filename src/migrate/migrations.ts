@@ -2,11 +2,12 @@
 import type { TenantMigrator } from '../core/migrator.ts'
 import { type FleetBaseline, fleetBaseline } from './fleet/baseline-fleet.ts'
 import { type FleetRuns, fleetRuns } from './fleet/fleet-runs.ts'
+import { type FleetPlans, fleetPlans } from './plan/fleet-plans.ts'
 import { homeMigrator } from './migrate-home.ts'
 import { type MigrationsOptions, openProject } from './migration-project.ts'
 
 /** Migrations of one database. */
-export interface Migrations extends FleetRuns, FleetBaseline, TenantMigrator {}
+export interface Migrations extends FleetRuns, FleetPlans, FleetBaseline, TenantMigrator {}
 
 /**
  * Wires migrations to a database and its tenants.
@@ -16,5 +17,10 @@ export interface Migrations extends FleetRuns, FleetBaseline, TenantMigrator {}
  */
 export function createMigrations(options: MigrationsOptions): Migrations {
   const project = openProject(options)
-  return { ...fleetRuns(project), ...fleetBaseline(project), ...homeMigrator(project) }
+  return {
+    ...fleetRuns(project),
+    ...fleetPlans(project),
+    ...fleetBaseline(project),
+    ...homeMigrator(project),
+  }
 }

@@ -3,6 +3,8 @@ import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
 import { baselineCommand } from './migrate/baseline.ts'
 import { downCommand } from './migrate/down.ts'
+import { lintCommand } from './migrate/lint.ts'
+import { planCommand } from './migrate/plan.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
 
@@ -11,6 +13,8 @@ export function migrateCommand(shell: Shell): Command {
     .description('run and look at migrations')
     .addCommand(upCommand(shell))
     .addCommand(downCommand(shell))
+    .addCommand(planCommand(shell))
+    .addCommand(lintCommand(shell))
     .addCommand(statusCommand(shell))
     .addCommand(baselineCommand(shell))
 }

@@ -29,6 +29,8 @@ export interface UpOptions extends RunOptions {
   readonly retry?: boolean
   /** In place of those of the configuration; none: `[]`. */
   readonly waves?: readonly Wave[]
+  /** False: what the lint refuses runs all the same. */
+  readonly lint?: boolean
 }
 
 export const DEFAULT_WORKERS = 4

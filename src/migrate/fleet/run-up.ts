@@ -6,6 +6,7 @@ import { planSets, type SetStage } from '../files/set-order.ts'
 import { chainOf } from '../ledger/chain.ts'
 import { SHARED_SET } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
+import { refuseUnsound } from '../plan/refuse-unsound.ts'
 import { asRun } from './as-run.ts'
 import { isDone, MIGRATED } from './choose-members.ts'
 import { readFleet, readSharing, readThere } from './fleet-members.ts'
@@ -26,6 +27,7 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
   const tally = createTally(options, options.dryRun)
   return asRun(project.db, options, tally, async (session) => {
     await requirePlainStrings(session)
+    if (options.lint !== false) await refuseUnsound(project, session, { shared, tenant }, goal)
     const sharedBefore: Migration[] = []
     for (const [place, round] of rounds.entries()) {
       const before = rounds[place - 1]

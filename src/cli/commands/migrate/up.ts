@@ -11,6 +11,7 @@ import { addWaveFlags, readWaveFlags, type WaveFlags } from './wave-flags.ts'
 interface UpFlags extends RunFlags, WaveFlags {
   readonly to?: string
   readonly retry?: boolean
+  readonly lint: boolean
 }
 
 const HELP = `
@@ -30,6 +31,7 @@ export function upCommand(shell: Shell): Command {
   command
     .option('--to <migration>', 'the last one to run: its name or its number')
     .option('--retry', 'try tenants in quarantine too')
+    .option('--no-lint', 'run what the lint refuses, too')
   return addWaveFlags(addRunFlags(command))
     .addHelpText('after', HELP)
     .action((flags: UpFlags) => run(shell, flags))
@@ -41,6 +43,7 @@ async function run(shell: Shell, flags: UpFlags): Promise<void> {
   const { to, retry, events } = flags
   const options: UpOptions = {
     ...readRunFlags(flags),
+    lint: flags.lint,
     ...(to === undefined ? {} : { to }),
     ...(retry === undefined ? {} : { retry }),
     ...(waves === undefined ? {} : { waves }),
