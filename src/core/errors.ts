@@ -575,6 +575,11 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY425: {
+    status: 500,
+    message: 'The schema cannot be written as SQL: {object}: {reason}.',
+    hint: 'Run the migrations themselves, or make the object in another way.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */
