@@ -2,6 +2,7 @@
 
 import { CONTEXT_SQL } from './context-functions.ts'
 import { domainAndKeySql } from './domain-and-key-tables.ts'
+import { HEADS_SQL } from './head-tables.ts'
 import { PROTECT_SQL } from './protect-function.ts'
 
 /** One step of the catalog's schema. */
@@ -169,6 +170,7 @@ export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 1, name: 'tenants', sql: FIRST },
   { version: 2, name: 'models', sql: MODELS },
   { version: 3, name: 'domains and API keys', sql: domainAndKeySql(CATALOG_CHANNEL) },
+  { version: 4, name: 'migration heads', sql: HEADS_SQL },
 ]
 
 /** The version that this code works with. */
