@@ -2,6 +2,8 @@
 import { resolve } from 'node:path'
 import { moveFolder, type MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { createBaselines } from './baseline/baselines.ts'
+import { makeFromBaseline } from './baseline/make-from-baseline.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
@@ -65,6 +67,7 @@ const MIGRATED: readonly TenantStatus[] = ['active', 'suspended']
 export function createMigrations(options: MigrationsOptions): Migrations {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
   const reader = createMigrationReader()
+  const baselines = createBaselines(lockTimeoutMs)
   const readShared = (): Promise<readonly Migration[]> =>
     reader.read(
       moveFolder(folders.shared ?? 'migrations/shared', (path) => resolve(path)),
@@ -208,7 +211,15 @@ export function createMigrations(options: MigrationsOptions): Migrations {
       const tenant = await readTenant()
       return database.session(async (session) => {
         await requirePlainStrings(session)
-        const { applied, error } = await run(session, targetOf(home, label), tenant)
+        const target = targetOf(home, label)
+        const made = await makeFromBaseline(session, target, {
+          baselines,
+          home,
+          migrations: tenant,
+          lockTimeoutMs,
+        })
+        if (made) return tenant.map(({ name }) => name)
+        const { applied, error } = await run(session, target, tenant)
         if (error !== undefined) throw error
         return applied
       })

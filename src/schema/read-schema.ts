@@ -20,8 +20,11 @@ const DESCRIBE = ask(`json_build_object('fingerprint', ${FINGERPRINT}, 'needs', 
     order by o.kind collate "C", o.name collate "C"), '[]'))::text`)
 const FINGERPRINTS = ask(FINGERPRINT)
 
-/** Plans are made for one schema: what the planner thinks of so many subqueries would have it compile them all. */
-const PREPARE = 'set local jit = off; set local quote_all_identifiers = off'
+/**
+ * The statement binds roles itself, which owners may not. Plans are made for one schema: what the planner thinks of so many
+ * subqueries would have it compile them all.
+ */
+const PREPARE = 'set local role none; set local jit = off; set local quote_all_identifiers = off'
 
 function valuesOf(schemas: readonly string[], options: ReadOptions): unknown[] {
   const group = options.rightsNotOf
