@@ -5,6 +5,8 @@ import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { createBaselines } from './baseline/baselines.ts'
 import { makeFromBaseline } from './baseline/make-from-baseline.ts'
 import { TenantryError } from '../core/errors.ts'
+import type { DriftReport } from './drift/drift-report.ts'
+import { findDrift } from './drift/find-drift.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import type { TenantStatus } from '../core/tenant.ts'
@@ -48,6 +50,15 @@ export interface Migrations extends TenantMigrator {
   up(options?: { readonly onProgress?: (progress: MigrationProgress) => void }): Promise<MigrationReport>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   status(): Promise<MigrationStatus>
+  /**
+   * Compares each tenant's schema with what the migrations that ran there make in an empty one. Changes nothing.
+   * @param options.only keys of tenants, for which the SQL that would mend them is told as well.
+   * @throws TNY401, TNY404, TNY408 to TNY410; TNY302 for a key that no tenant has, TNY426 where the files cannot be replayed.
+   */
+  diff(options?: {
+    readonly only?: readonly string[]
+    readonly onProgress?: (compared: number) => void
+  }): Promise<DriftReport>
 }
 
 /** The lock of node-pg-migrate's own runner (PG_MIGRATE_LOCK_ID in its source): the two exclude each other. */
@@ -205,6 +216,11 @@ export function createMigrations(options: MigrationsOptions): Migrations {
           }),
         }
       })
+    },
+
+    async diff({ only, onProgress } = {}) {
+      const migrations = await readTenant()
+      return findDrift({ db, homes, migrations, lockTimeoutMs, only, onProgress })
     },
 
     async migrateHome(database, home, label) {

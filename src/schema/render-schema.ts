@@ -63,11 +63,17 @@ export function renderSchema(description: SchemaDescription): string[] {
   return renderObjects(description).flatMap(({ statements }) => statements)
 }
 
-/** The same by objects. */
-export function renderObjects(description: SchemaDescription): RenderedObject[] {
-  const split = new Set<string>()
+/**
+ * The same by objects.
+ * @param existing ids of tables that are there: what belongs to them is told by statements of its own.
+ */
+export function renderObjects(
+  description: SchemaDescription,
+  existing: ReadonlySet<string> = new Set(),
+): RenderedObject[] {
+  const split = new Set(existing)
   for (;;) {
-    const ordered = orderObjects(nodesOf(description, split))
+    const ordered = orderObjects(nodesOf(description, split, existing))
     if (Array.isArray(ordered)) return ordered
     const tables = ordered.circle.filter((id) => id.startsWith('table ') && !split.has(id))
     if (tables.length === 0) {
@@ -86,16 +92,21 @@ function byName<K extends ObjectKind>(objects: readonly SchemaObject[], kind: K)
   return new Map(found.map((object) => [object.name, object]))
 }
 
-function nodesOf({ objects, needs }: SchemaDescription, split: ReadonlySet<string>): RenderedObject[] {
+function nodesOf(
+  { objects, needs }: SchemaDescription,
+  split: ReadonlySet<string>,
+  existing: ReadonlySet<string>,
+): RenderedObject[] {
   const tables = byName(objects, 'table')
   const sequences = byName(objects, 'sequence')
   const constraints = [...byName(objects, 'constraint').values()]
   const within = new Map<string, string>()
   const inlined = (constraint: ObjectOf<'constraint'>): boolean => {
     const table = tables.get(constraint.facts.table)
+    if (table === undefined) return false
+    if (existing.has(idOf(table))) return constraint.facts.inherited === true
     return (
-      table !== undefined &&
-      (isInheritedOnly(constraint, table.facts) || isInline(constraint, table.facts, split.has(idOf(table))))
+      isInheritedOnly(constraint, table.facts) || isInline(constraint, table.facts, split.has(idOf(table)))
     )
   }
   for (const constraint of constraints)

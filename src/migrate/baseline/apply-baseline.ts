@@ -7,7 +7,8 @@ import { CLEAN_SESSION } from '../apply/apply-migrations.ts'
 import type { Chain } from '../ledger/chain.ts'
 import { lacksTables, moveHead, recordHistory, UNKNOWN_STEP, versionAt } from '../ledger/heads.ts'
 import { announceMigration, becomeOwner, ledgerTable, lockTarget, type Target } from '../ledger/ledger.ts'
-import { type Baseline, TENANT_SCHEMA } from './build-baseline.ts'
+import type { Baseline } from './build-baseline.ts'
+import { TENANT_SCHEMA } from './scratch.ts'
 
 export type CompiledBaseline = Exclude<Baseline, { readonly refused: string }>
 

@@ -1,16 +1,13 @@
 /** Compiles migrations: replays them in a schema that nobody else sees, reads what they made, and proves the copy. */
-import { randomBytes } from 'node:crypto'
 import type { Queryable } from '../../core/database.ts'
-import { TENANTS_GROUP } from '../../isolation/logins.ts'
-import { createTenantSchema, type TenantRoles } from '../../isolation/tenant-roles.ts'
+import type { TenantRoles } from '../../isolation/tenant-roles.ts'
 import type { ObjectOf, SchemaDescription } from '../../schema/description.ts'
-import type { ReadOptions } from '../../schema/read/members.ts'
 import { readSchema } from '../../schema/read-schema.ts'
 import { forSchema, insideSchema, renderObjects } from '../../schema/render-schema.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
 import type { Migration } from '../files/migration.ts'
-import { LEDGER } from '../../isolation/shared-form/read-facts.ts'
 import { type CarriedRows, PLAIN_TEXTS, readRows } from './carried-rows.ts'
+import { replayMigrations, TENANT_SCHEMA, withScratch } from './scratch.ts'
 import { doubtOfBody, doubtOfDefault, findDoubt } from './provable.ts'
 
 /** What migrations amount to, as statements that make it; or why that cannot be said. */
@@ -21,9 +18,6 @@ export type Baseline =
       readonly fingerprint: string
     }
   | { readonly refused: string }
-
-/** How a tenant's schema is read: without the ledger, and without the rights of tenants. */
-export const TENANT_SCHEMA: ReadOptions = { without: [LEDGER], rightsNotOf: TENANTS_GROUP }
 
 /** What a replay of all migrations left. */
 interface Replay {
@@ -47,17 +41,10 @@ export async function buildBaseline(
 ): Promise<Baseline> {
   const doubt = findDoubt(migrations)
   if (doubt !== undefined) return { refused: doubt }
-  /** As `applyMigrations` runs it, but that all are one transaction here. */
-  async function runMigration(tx: Queryable, schema: string, up: string): Promise<void> {
-    await tx.query(`set local role ${quoteIdent(roles.ownerRole)}; set local search_path = ${quoteIdent(schema)};
-      set local lock_timeout = ${lockTimeoutMs};\n${up}\n;
-      set constraints all immediate; close all; unlisten *; reset all`)
-  }
   const once = (fn: (tx: Queryable, schema: string) => Promise<void>): Promise<Replay> =>
-    inScratch(session, roles, lockTimeoutMs, fn)
-  const replay = async (tx: Queryable, schema: string): Promise<void> => {
-    for (const { up } of migrations) await runMigration(tx, schema, up)
-  }
+    withScratch(session, roles, lockTimeoutMs, (schema) => replayIn(session, schema, roles, fn))
+  const replay = (tx: Queryable, schema: string): Promise<void> =>
+    replayMigrations(tx, { schema, ownerRole: roles.ownerRole, lockTimeoutMs }, migrations)
   const first = await once(replay)
   const refused = doubtOfReplay(first)
   if (refused !== undefined) return { refused }
@@ -83,30 +70,22 @@ export async function buildBaseline(
   return { statements, fingerprint: first.description.fingerprint }
 }
 
-async function inScratch(
-  session: Queryable,
-  roles: TenantRoles,
-  lockTimeoutMs: number,
+async function replayIn(
+  tx: Queryable,
+  schema: string,
+  { ownerRole }: TenantRoles,
   fill: (tx: Queryable, schema: string) => Promise<void>,
 ): Promise<Replay> {
-  const schema = `tenantry_scratch_${randomBytes(8).toString('hex')}`
-  await session.query('begin')
-  try {
-    await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
-    await createTenantSchema(session, { ...roles, model: 'schema', tier: 'guarded', epoch: 0, schema })
-    const before = await countOutside(session, schema)
-    const inside = `set local role ${quoteIdent(roles.ownerRole)}; ${insideSchema(schema)}`
-    await session.query(inside)
-    await fill(session, schema)
-    const after = await countOutside(session, schema)
-    const outside = [...after].flatMap(([table, count]) => (count === before.get(table) ? [] : [table]))
-    const description = await readSchema(session, schema, TENANT_SCHEMA)
-    // Rows that policies hide are an error from here on, and no rows that are missing.
-    await session.query(`${inside}; ${PLAIN_TEXTS}; set local row_security = off`)
-    return { description, rows: await readRows(session, description), outside }
-  } finally {
-    await session.query('rollback')
-  }
+  const before = await countOutside(tx, schema)
+  const inside = `set local role ${quoteIdent(ownerRole)}; ${insideSchema(schema)}`
+  await tx.query(inside)
+  await fill(tx, schema)
+  const after = await countOutside(tx, schema)
+  const outside = [...after].flatMap(([table, count]) => (count === before.get(table) ? [] : [table]))
+  const description = await readSchema(tx, schema, TENANT_SCHEMA)
+  // Rows that policies hide are an error from here on, and no rows that are missing.
+  await tx.query(`${inside}; ${PLAIN_TEXTS}; set local row_security = off`)
+  return { description, rows: await readRows(tx, description), outside }
 }
 
 /**
