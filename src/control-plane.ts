@@ -54,7 +54,7 @@ export interface ControlPlane {
   readonly domains: DomainAdministration
   /** Keys that tenants' programs authenticate with. */
   readonly apiKeys: ApiKeyAdministration
-  readonly migrate: Pick<Migrations, 'up' | 'status' | 'diff'>
+  readonly migrate: Pick<Migrations, 'up' | 'status' | 'diff' | 'compile'>
   readonly secrets: SecretAdministration
   /** The key that tenants' contexts are proven with. */
   readonly context: {
@@ -140,6 +140,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
     migrate: {
       up: async (upOptions) => (await installed()).migrations.up(upOptions),
       status: async () => (await installed()).migrations.status(),
+      compile: async () => (await installed()).migrations.compile(),
       diff: async (diffOptions) => (await installed()).migrations.diff(diffOptions),
     },
     secrets: {

@@ -9,7 +9,7 @@ import type { DriftReport } from './drift/drift-report.ts'
 import { findDrift } from './drift/find-drift.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
-import type { TenantStatus } from '../core/tenant.ts'
+import type { Home, TenantStatus } from '../core/tenant.ts'
 import { applyMigrations, ledgerFailure } from './apply/apply-migrations.ts'
 import { applyToShared } from './shared-form/apply-shared.ts'
 import {
@@ -38,6 +38,15 @@ export interface MigrationsOptions {
   readonly lockTimeoutMs?: number | undefined
 }
 
+/** What new tenants are made from. */
+export interface CompiledMigrations {
+  readonly migrations: number
+  /** How many statements they amount to. */
+  readonly statements?: number
+  /** Why they are replayed for each new tenant. */
+  readonly refused?: string
+}
+
 /** Migrations of one database. */
 export interface Migrations extends TenantMigrator {
   /**
@@ -50,6 +59,13 @@ export interface Migrations extends TenantMigrator {
   up(options?: { readonly onProgress?: (progress: MigrationProgress) => void }): Promise<MigrationReport>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   status(): Promise<MigrationStatus>
+  /**
+   * Compiles the tenant migrations to what new tenants are made from, unless that was done, and says where they are made
+   * by running the migrations instead, and why. The first sign-up would do it otherwise.
+   * @returns `undefined` where there is no migration, or no tenant with tables of its own whose roles could own a trial.
+   * @throws TNY401, TNY404, TNY408 to TNY410; what PostgreSQL says where they cannot be replayed.
+   */
+  compile(): Promise<CompiledMigrations | undefined>
   /**
    * Compares each tenant's schema with what the migrations that ran there make in an empty one. Changes nothing.
    * @param options.only keys of tenants, for which the SQL that would mend them is told as well.
@@ -223,6 +239,16 @@ export function createMigrations(options: MigrationsOptions): Migrations {
       return findDrift({ db, homes, migrations, lockTimeoutMs, only, onProgress })
     },
 
+    async compile() {
+      const migrations = await readTenant()
+      const home = await findHome(homes)
+      if (home === undefined || migrations.length === 0) return undefined
+      const baseline = await db.session((session) => baselines.find(session, migrations, home))
+      return 'refused' in baseline
+        ? { migrations: migrations.length, refused: baseline.refused }
+        : { migrations: migrations.length, statements: baseline.statements.length }
+    },
+
     async migrateHome(database, home, label) {
       const tenant = await readTenant()
       return database.session(async (session) => {
@@ -251,6 +277,12 @@ export function createMigrations(options: MigrationsOptions): Migrations {
       })
     },
   }
+}
+
+/** Of a tenant in this database, whose roles a trial may take. */
+async function findHome(homes: TenantHomes): Promise<Home | undefined> {
+  for await (const { home } of homes.list()) if (home.model === 'schema') return home
+  return undefined
 }
 
 interface Outcome {

@@ -1,6 +1,7 @@
 /** `tenantry migrate`: everything about migrations of the fleet; a file for each subcommand. */
 import { Command } from 'commander'
 import type { Shell } from '../shell.ts'
+import { compileCommand } from './migrate/compile.ts'
 import { diffCommand } from './migrate/diff.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
@@ -11,4 +12,5 @@ export function migrateCommand(shell: Shell): Command {
     .addCommand(upCommand(shell))
     .addCommand(statusCommand(shell))
     .addCommand(diffCommand(shell))
+    .addCommand(compileCommand(shell))
 }

@@ -49,7 +49,7 @@ export async function replayMigrations(
   for (const { up, perTenant, options } of migrations) {
     const before = `set local role ${quoteIdent(ownerRole)}; set local search_path = ${quoteIdent(schema)};
       set local lock_timeout = ${lockTimeoutMs};`
-    const after = 'set constraints all immediate; close all; unlisten *; reset all'
+    const after = 'set constraints all immediate; close all; unlisten *; discard temp; reset all'
     let sql = options.transaction ? up : insideTransaction(up)
     if (perTenant !== undefined) {
       await tx.query(before)

@@ -140,7 +140,7 @@ async function comparePage(
     const { schema, label: key } = target
     const { applied = [], problem } = ledgers[at] ?? {}
     try {
-      if (problem !== undefined) throw problem
+      if (problem !== undefined) throw notCompared(key, problem)
       // Where what ran is not what the files hold, there is nothing to compare with.
       findMissing(migrations, applied, key)
       const reference = await references.after(applied.length)
