@@ -1,4 +1,5 @@
 /** What a schema holds is read and written so that the copy reads the same. */
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -160,3 +161,38 @@ describe('schemas of applications', () => {
     expect(await world.render('second', description)).toEqual(description)
   })
 })
+
+describe('what another program sees', () => {
+  let world: SchemaWorld
+  beforeAll(async () => (world = await createSchemaWorld(15)))
+  afterAll(() => world.close())
+
+  /** Statements without order, names of the schema and comments. */
+  function dump(schema: string): string[] {
+    const options = ['--schema-only', '--no-owner', '-n', schema, world.database.superuserUrl]
+    const text = execFileSync('pg_dump', options, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    const statements = text
+      .replaceAll(/^(--|\\).*$/gm, '')
+      .replaceAll(new RegExp(`\\b${schema}\\b`, 'g'), 'schema')
+    return statements
+      .split(/;\n/)
+      .map((statement) => statement.trim())
+      .toSorted()
+  }
+
+  it.skipIf(!has('pg_dump'))('pg_dump tells no difference between a schema and its copy', async () => {
+    await world.make('original', allKinds(15))
+    await world.render('duplicate', await world.read('original'))
+    const [first, second] = [dump('original'), dump('duplicate')]
+    expect(first.length).toBeGreaterThan(100)
+    expect(second).toEqual(first)
+  })
+})
+
+function has(program: string): boolean {
+  try {
+    return /\b15\./.test(execFileSync(program, ['--version'], { encoding: 'utf8' }))
+  } catch {
+    return false
+  }
+}
