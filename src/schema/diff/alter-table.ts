@@ -234,11 +234,7 @@ function setNotNull(table: string, { name, notNull }: ColumnFacts): Repair[] {
 }
 
 /** `set (…)` and `reset (…)`, as little as it takes. */
-export function alterOptions(
-  is: readonly string[] = [],
-  wants: readonly string[] = [],
-  prefix = '',
-): string[] {
+function alterOptions(is: readonly string[] = [], wants: readonly string[] = [], prefix = ''): string[] {
   const key = (option: string): string => option.slice(0, option.indexOf('='))
   const kept = new Set(wants.map(key))
   const gone = is.map(key).filter((name) => !kept.has(name))

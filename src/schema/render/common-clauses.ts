@@ -54,7 +54,7 @@ export function commentsOf(object: SchemaObject): string[] {
   return [...own, ...columns]
 }
 
-export function comment(address: string, text: string | undefined): string[] {
+function comment(address: string, text: string | undefined): string[] {
   return text === undefined ? [] : [`comment on ${address} is ${quoteLiteral(text)}`]
 }
 

@@ -95,7 +95,7 @@ function followsParents(
 }
 
 /** A column as CREATE TABLE and ADD COLUMN take it. */
-export function columnDefinition(
+function columnDefinition(
   table: string,
   column: ColumnFacts,
   { split, sequences }: Pick<TableSurroundings, 'split' | 'sequences'>,
