@@ -148,6 +148,8 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
         (lintOptions?.pending === true ? await installed() : compose()).migrations.lint(lintOptions),
       status: async (statusOptions) => (await installed()).migrations.status(statusOptions),
       baseline: async (baselineOptions) => (await installed()).migrations.baseline(baselineOptions),
+      compile: async () => (await installed()).migrations.compile(),
+      diff: async (diffOptions) => (await installed()).migrations.diff(diffOptions),
     },
     secrets: {
       status: async () => (await installed()).secrets.status(),

@@ -1,5 +1,6 @@
 /** The catalog's own tables: every version of the schema `tenantry`, as SQL. A version that was released never changes. */
 
+import { BASELINES_SQL } from './baseline-tables.ts'
 import { CONTEXT_SQL } from './context-functions.ts'
 import { domainAndKeySql } from './domain-and-key-tables.ts'
 import { HEADS_SQL } from './head-tables.ts'
@@ -173,6 +174,7 @@ export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 3, name: 'domains and API keys', sql: domainAndKeySql(CATALOG_CHANNEL) },
   { version: 4, name: 'migration heads', sql: HEADS_SQL },
   { version: 5, name: 'quarantine', sql: QUARANTINE_SQL },
+  { version: 6, name: 'baselines', sql: BASELINES_SQL },
 ]
 
 /** The version that this code works with. */

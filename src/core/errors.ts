@@ -624,6 +624,20 @@ export const ERRORS = {
     status: 500,
     message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',
     hint: 'Mend them, or write `-- tenantry: ignore RULE: why` above the statement; `tenantry migrate lint` shows all. `--no-lint` (`lint: false`) runs them as they are.',
+  TNY425: {
+    status: 500,
+    message: 'The schema cannot be written as SQL: {object}: {reason}.',
+    hint: 'Run the migrations themselves, or make the object in another way.',
+  },
+  TNY426: {
+    status: 500,
+    message: 'The first {count} tenant migrations cannot be replayed in an empty schema: {reason}.',
+    hint: 'Tenants are compared with what the files make. Mend the file that fails; tenants on which it ran keep what they have.',
+  },
+  TNY427: {
+    status: 500,
+    message: 'The schema of {tenant} could not be compared: {reason}.',
+    hint: 'Look at the reason, then run `tenantry migrate diff` again.',
   },
 } as const satisfies Record<string, ErrorDefinition>
 

@@ -3,20 +3,29 @@ import type { Queryable } from '../core/database.ts'
 import type { SharedHome } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import { applyMigrations } from './apply/apply-migrations.ts'
+import { makeFromBaseline } from './baseline/make-from-baseline.ts'
 import type { Migration } from './files/migration.ts'
 import { targetOf } from './fleet/fleet-members.ts'
 import { type MigrationProject, requirePlainStrings } from './migration-project.ts'
 import { applyToShared } from './shared-form/apply-shared.ts'
 
 /** The part of the face that fills homes. */
-export function homeMigrator({ lockTimeoutMs, homes, readTenant }: MigrationProject): TenantMigrator {
+export function homeMigrator({
+  lockTimeoutMs,
+  homes,
+  baselines,
+  readTenant,
+}: MigrationProject): TenantMigrator {
   return {
     async migrateHome(database, home, label) {
       const tenant = await readTenant()
       return database.session(async (session) => {
         await requirePlainStrings(session)
+        const target = targetOf(home, label)
+        const given = { baselines, home, migrations: tenant, lockTimeoutMs }
+        if (await makeFromBaseline(session, target, given)) return tenant.map(({ name }) => name)
         return gather((onApplied) =>
-          applyMigrations(session, targetOf(home, label), tenant, { lockTimeoutMs, database, onApplied }),
+          applyMigrations(session, target, tenant, { lockTimeoutMs, database, onApplied }),
         )
       })
     },

@@ -13,6 +13,7 @@ import type { TenantHomes } from '../core/homes.ts'
 import type { MigrationLintSettings } from '../core/migration-lint.ts'
 import type { Wave } from '../core/waves.ts'
 import type { Migration } from './files/migration.ts'
+import { type Baselines, createBaselines } from './baseline/baselines.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
 
 export interface MigrationsOptions {
@@ -35,6 +36,8 @@ export interface MigrationProject {
   readonly lockTimeoutMs: number
   readonly waves: readonly Wave[]
   readonly lint: MigrationLintSettings
+  /** What new tenants are made from. */
+  readonly baselines: Baselines
   /** @throws TNY401, TNY404, TNY408, TNY410 */
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
@@ -47,7 +50,8 @@ export interface MigrationProject {
 export function openProject(options: MigrationsOptions): MigrationProject {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
   const { waves = [], lint = {} } = folders
-  return { db, homes, lockTimeoutMs, waves, lint, ...openFiles(folders) }
+  const baselines = createBaselines(lockTimeoutMs)
+  return { db, homes, lockTimeoutMs, waves, lint, baselines, ...openFiles(folders) }
 }
 
 /** The files alone, for what needs no database. */

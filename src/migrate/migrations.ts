@@ -1,5 +1,7 @@
 /** Migrations of the whole fleet: one object, made of parts that each have a file of their own. */
 import type { TenantMigrator } from '../core/migrator.ts'
+import { type FleetCompile, fleetCompile } from './baseline/fleet-compile.ts'
+import { type FleetDrift, fleetDrift } from './drift/fleet-drift.ts'
 import { type FleetBaseline, fleetBaseline } from './fleet/baseline-fleet.ts'
 import { type FleetRuns, fleetRuns } from './fleet/fleet-runs.ts'
 import { type FleetPlans, fleetPlans } from './plan/fleet-plans.ts'
@@ -7,7 +9,7 @@ import { homeMigrator } from './migrate-home.ts'
 import { type MigrationsOptions, openProject } from './migration-project.ts'
 
 /** Migrations of one database. */
-export interface Migrations extends FleetRuns, FleetPlans, FleetBaseline, TenantMigrator {}
+export interface Migrations extends FleetRuns, FleetPlans, FleetBaseline, FleetCompile, FleetDrift, TenantMigrator {}
 
 /**
  * Wires migrations to a database and its tenants.
@@ -21,6 +23,8 @@ export function createMigrations(options: MigrationsOptions): Migrations {
     ...fleetRuns(project),
     ...fleetPlans(project),
     ...fleetBaseline(project),
+    ...fleetCompile(project),
+    ...fleetDrift(project),
     ...homeMigrator(project),
   }
 }

@@ -117,3 +117,16 @@ test('baseline takes over what a tool recorded; who cannot be is told', async ()
   )
   await db.sql('alter table tenant_acme.set_aside rename to pgmigrations')
 })
+
+test('diff lists whose schema was changed by hand, and shows for one what would mend it', async () => {
+  await db.sql('alter table tenant_globex.orders add by_hand int')
+  const all = await project.run('migrate', 'diff')
+  expect(all.code).toBe(1)
+  expect(all.stdout).toContain('globex\n  column orders.by_hand is there only')
+  const one = await project.run('migrate', 'diff', 'globex')
+  expect(one.code).toBe(1)
+  expect(one.stdout).toContain(
+    '-- loses the values of orders.by_hand\nalter table orders drop column by_hand;',
+  )
+  expect(await project.run('migrate', 'diff', 'nobody')).toMatchObject({ code: 1 })
+})

@@ -5,6 +5,8 @@ import { baselineCommand } from './migrate/baseline.ts'
 import { downCommand } from './migrate/down.ts'
 import { lintCommand } from './migrate/lint.ts'
 import { planCommand } from './migrate/plan.ts'
+import { compileCommand } from './migrate/compile.ts'
+import { diffCommand } from './migrate/diff.ts'
 import { statusCommand } from './migrate/status.ts'
 import { upCommand } from './migrate/up.ts'
 
@@ -17,4 +19,6 @@ export function migrateCommand(shell: Shell): Command {
     .addCommand(lintCommand(shell))
     .addCommand(statusCommand(shell))
     .addCommand(baselineCommand(shell))
+    .addCommand(diffCommand(shell))
+    .addCommand(compileCommand(shell))
 }
