@@ -580,6 +580,11 @@ export const ERRORS = {
     message: 'The migration {file} cannot run in the order that it asks for: {reason} (line {line}).',
     hint: 'Write `-- tenantry: after tenant/NAME` in a shared migration, or `after shared/NAME` in one of tenants.',
   },
+  TNY413: {
+    status: 409,
+    message: 'What ran for {target} cannot be taken over: {reason}.',
+    hint: '{advice}',
+  },
   TNY415: {
     status: 500,
     message: 'The migration {file} was edited after it ran for {target}.',
@@ -589,10 +594,6 @@ export const ERRORS = {
     status: 500,
     message: 'The migration {file} was interrupted for {target}, outside of a transaction (line {line}).',
     hint: 'Look whether that statement took effect. Then {advice}',
-  TNY413: {
-    status: 409,
-    message: 'What ran for {target} cannot be taken over: {reason}.',
-    hint: '{advice}',
   },
   TNY420: {
     status: 400,
@@ -620,10 +621,6 @@ export const ERRORS = {
     message: 'The migration {file} cannot be undone: {reason}.',
     hint: 'Write what undoes it under "-- Down Migration"; nothing was undone that comes before it.',
   },
-  TNY434: {
-    status: 500,
-    message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',
-    hint: 'Mend them, or write `-- tenantry: ignore RULE: why` above the statement; `tenantry migrate lint` shows all. `--no-lint` (`lint: false`) runs them as they are.',
   TNY425: {
     status: 500,
     message: 'The schema cannot be written as SQL: {object}: {reason}.',
@@ -638,6 +635,31 @@ export const ERRORS = {
     status: 500,
     message: 'The schema of {tenant} could not be compared: {reason}.',
     hint: 'Look at the reason, then run `tenantry migrate diff` again.',
+  },
+  TNY429: {
+    status: 400,
+    message: 'A pool of "{size}" ready homes is not possible.',
+    hint: 'Give a whole number from 0 to {most}.',
+  },
+  TNY430: {
+    status: 500,
+    message: '{failed} ready homes could not be brought to the newest migration: {reason}.',
+    hint: 'Mend the cause and run `tenantry pool fill` again; those of another project or release go with `tenantry pool drain --stale`.',
+  },
+  TNY431: {
+    status: 503,
+    message: 'The tenant "{tenant}" is at the migration {version}; this needs {needed}.',
+    hint: 'It is served as soon as `tenantry migrate up` has reached it: see `tenantry migrate status`.',
+  },
+  TNY432: {
+    status: 500,
+    message: 'A version cannot be told from {version}: {reason}.',
+    hint: 'Give the number that the name of a migration begins with, or the name: 1700000000005.',
+  },
+  TNY434: {
+    status: 500,
+    message: 'The migrations that are to run are refused by {count} of the lint: {findings}.',
+    hint: 'Mend them, or write `-- tenantry: ignore RULE: why` above the statement; `tenantry migrate lint` shows all. `--no-lint` (`lint: false`) runs them as they are.',
   },
 } as const satisfies Record<string, ErrorDefinition>
 

@@ -3,9 +3,9 @@ import type { Queryable } from '../../core/database.ts'
 import { readFingerprints } from '../../schema/read-schema.ts'
 import { forSchema, insideSchema } from '../../schema/render-schema.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
-import { CLEAN_SESSION } from '../apply/apply-migrations.ts'
+import { CLEAN_SESSION } from '../apply/step.ts'
 import type { Chain } from '../ledger/chain.ts'
-import { lacksTables, moveHead, recordHistory, UNKNOWN_STEP, versionAt } from '../ledger/heads.ts'
+import { lacksTables, moveHead, recordHistory, UNKNOWN_STEP } from '../ledger/heads.ts'
 import { announceMigration, becomeOwner, ledgerTable, lockTarget, type Target } from '../ledger/ledger.ts'
 import type { Baseline } from './build-baseline.ts'
 import { TENANT_SCHEMA } from './scratch.ts'
@@ -36,7 +36,7 @@ export async function applyBaseline(
     ...baseline.statements.map((statement) => forSchema(statement, schema)),
     ...ledgerStatements(target, chain),
     'set local role none',
-    moveHead(schema, chain.head, versionAt(chain, chain.migrations.length)),
+    moveHead(schema, chain.head, chain.migrations.at(-1)?.version),
   ].join(';\n')
   const commit = `${announceMigration(target)} commit; ${CLEAN_SESSION}`
   const send = async (): Promise<void> => {

@@ -79,7 +79,7 @@ interface Located {
 }
 
 /** The ledger's name, quoted and qualified. */
-function ledgerTable(schema: string): string {
+export function ledgerTable(schema: string): string {
   return `${quoteIdent(schema)}.pgmigrations`
 }
 

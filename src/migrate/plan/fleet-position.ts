@@ -2,7 +2,7 @@
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { TenantHomes } from '../../core/homes.ts'
 import type { TenantModel } from '../../core/tenant.ts'
-import { ledgerFailure } from '../apply/apply-migrations.ts'
+import { ledgerFailure } from '../apply/migration-failure.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { Migration } from '../files/migration.ts'
 import { chooseMembers } from '../fleet/choose-members.ts'
