@@ -52,7 +52,7 @@ export async function listUnfinished(db: Queryable): Promise<Operation[]> {
 }
 
 /** Marks a step as finished, in the transaction that holds its effect. */
-export async function markStep(tx: Queryable, operation: Operation, step: string): Promise<void> {
+export async function markStep(tx: Queryable, operation: Pick<Operation, 'id'>, step: string): Promise<void> {
   await tx.query(
     `update tenantry.operations set steps = steps || $2::text, state = 'running', error = null, updated_at = now()
      where id = $1`,
@@ -61,7 +61,7 @@ export async function markStep(tx: Queryable, operation: Operation, step: string
 }
 
 /** Ends an operation, in the transaction that holds its last effect. */
-export async function finishOperation(tx: Queryable, operation: Operation): Promise<void> {
+export async function finishOperation(tx: Queryable, operation: Pick<Operation, 'id'>): Promise<void> {
   await tx.query(
     "update tenantry.operations set state = 'done', error = null, updated_at = now() where id = $1",
     [operation.id],
@@ -69,7 +69,11 @@ export async function finishOperation(tx: Queryable, operation: Operation): Prom
 }
 
 /** Keeps why an attempt failed. */
-export async function recordFailure(db: Queryable, operation: Operation, error: string): Promise<void> {
+export async function recordFailure(
+  db: Queryable,
+  operation: Pick<Operation, 'id'>,
+  error: string,
+): Promise<void> {
   await db.query(
     "update tenantry.operations set state = 'failed', error = $2, updated_at = now() where id = $1 and state <> 'done'",
     [operation.id, error],

@@ -575,6 +575,16 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY429: {
+    status: 400,
+    message: 'A pool of "{size}" ready homes is not possible.',
+    hint: 'Give a whole number from 0 to {most}.',
+  },
+  TNY430: {
+    status: 500,
+    message: '{failed} ready homes could not be brought to the newest migration: {reason}.',
+    hint: 'Mend the cause and run `tenantry pool fill` again; those of another project or release go with `tenantry pool drain --stale`.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */

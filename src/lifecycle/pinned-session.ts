@@ -8,18 +8,44 @@ import { TenantryError } from '../core/errors.ts'
  * @throws TNY305 where somebody else holds it.
  */
 export async function withLock<T>(session: Queryable, lock: TenantLock, fn: () => Promise<T>): Promise<T> {
+  const outcome = await tryWithLock(session, lock, async () => ({ result: await fn() }))
+  if (outcome === undefined) throw new TenantryError('TNY305', { params: { tenant: lock.label } })
+  return outcome.result
+}
+
+/** The same; `undefined`, and nothing done, where somebody else holds the lock. */
+export async function tryWithLock<T>(
+  session: Queryable,
+  lock: Omit<TenantLock, 'label'>,
+  fn: () => Promise<T>,
+): Promise<T | undefined> {
   const name = lockName(lock)
   const { rows } = await session.query<{ got: string }>(
     'select pg_try_advisory_lock(hashtextextended($1, 0))::text as got',
     [name],
   )
-  if (rows[0]?.got !== 'true') throw new TenantryError('TNY305', { params: { tenant: lock.label } })
+  if (rows[0]?.got !== 'true') return undefined
   try {
     return await fn()
   } finally {
     // Where this fails the connection is broken, and the lock went with it.
     await session.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name]).catch(() => undefined)
   }
+}
+
+/**
+ * Locks all of these to the end of the transaction, against whoever works on one of them under `withLock` too.
+ * @returns false where somebody does.
+ */
+export async function lockInTransaction(
+  tx: Queryable,
+  locks: readonly Omit<TenantLock, 'label'>[],
+): Promise<boolean> {
+  const { rows } = await tx.query<{ got: string }>(
+    'select bool_and(pg_try_advisory_xact_lock(hashtextextended(name, 0)))::text as got from unnest($1::text[]) name',
+    [locks.map(lockName)],
+  )
+  return rows[0]?.got === 'true'
 }
 
 /**
@@ -38,9 +64,9 @@ function lockName({ on, name }: Pick<TenantLock, 'on' | 'name'>): string {
   return `tenantry:${on}:${name}`
 }
 
-/** What is locked: a key that may be new, or a tenant by its id. */
+/** What is locked: a key that may be new, a tenant by its id, or a home of nobody's by its schema. */
 export interface TenantLock {
-  readonly on: 'key' | 'tenant'
+  readonly on: 'key' | 'tenant' | 'ready home'
   readonly name: string
   /** For the error: the key. */
   readonly label: string

@@ -31,20 +31,21 @@ export async function runSteps(
       try {
         await step.run(() => markStep(session, operation, step.name))
       } catch (error) {
-        throw await failure(session, operation, label, step.name, error)
+        throw await keepFailure(session, operation, label, step.name, error)
       }
     }
     onStep?.(step.name, index + 1, steps.length)
   }
 }
 
-async function failure(
+/** Keeps why a step failed. @returns what its caller throws: TNY306, or an error that says nothing about the step. */
+export async function keepFailure(
   session: Queryable,
-  operation: Operation,
+  operation: Pick<Operation, 'id' | 'kind'>,
   label: string,
   step: string,
   error: unknown,
-): Promise<unknown> {
+): Promise<TenantryError> {
   if (error instanceof TenantryError && PASSED_ON.has(error.code)) return error
   const reason = describe(error)
   // Only for people who look later: the steps alone decide what is left to do.

@@ -1,6 +1,7 @@
 /** Migrations of the whole fleet: the shared set first, then tenants that share tables, then every other one. */
+import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import { moveFolder, type MigrationFolders } from '../core/config.ts'
+import { folderOf, moveFolder, type MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
@@ -18,6 +19,7 @@ import {
 } from './fleet/fleet-members.ts'
 import { announceMigration, readLedgers, SHARED_TENANTS, type Ledger, type Target } from './ledger/ledger.ts'
 import type { MigrationProgress, MigrationReport, MigrationStatus } from './fleet/migration-report.ts'
+import { folderState } from './files/folder-state.ts'
 import type { Migration } from './files/migration.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
 
@@ -76,6 +78,8 @@ export function createMigrations(options: MigrationsOptions): Migrations {
       folders.tenant !== undefined,
       readShared,
     )
+
+  let digested: { readonly state: string; readonly digest: string } | undefined
 
   async function run(
     session: Queryable,
@@ -202,6 +206,16 @@ export function createMigrations(options: MigrationsOptions): Migrations {
           }),
         }
       })
+    },
+
+    async digest() {
+      // Before the files are read: a change meanwhile shows at the next call.
+      const state = await folderState(resolve(folderOf(folders.tenant ?? 'migrations/tenant')))
+      if (digested?.state !== state) {
+        const texts = (await readTenant()).map(({ name, checksum }) => [name, checksum])
+        digested = { state, digest: createHash('sha256').update(JSON.stringify(texts)).digest('hex') }
+      }
+      return digested.digest
     },
 
     async migrateHome(database, home, label) {
