@@ -2,6 +2,7 @@
 
 import { CONTEXT_SQL } from './context-functions.ts'
 import { domainAndKeySql } from './domain-and-key-tables.ts'
+import { HEADS_SQL } from './head-tables.ts'
 import { PROTECT_SQL } from './protect-function.ts'
 import { READY_HOMES_SQL } from './ready-home-tables.ts'
 
@@ -170,7 +171,8 @@ export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 1, name: 'tenants', sql: FIRST },
   { version: 2, name: 'models', sql: MODELS },
   { version: 3, name: 'domains and API keys', sql: domainAndKeySql(CATALOG_CHANNEL) },
-  { version: 4, name: 'ready homes', sql: READY_HOMES_SQL },
+  { version: 4, name: 'migration heads', sql: HEADS_SQL },
+  { version: 5, name: 'ready homes', sql: READY_HOMES_SQL },
 ]
 
 /** The version that this code works with. */

@@ -27,8 +27,7 @@ async function refusal(files: Record<string, string | Uint8Array>): Promise<stri
 test('a folder becomes migrations in order, with their text, line and statements', async () => {
   await folder.write({
     '2_b.sql': 'select 2',
-    '10_c.sql':
-      '\n-- about\n\n-- Up Migration\n\nselect 3; -- ü\nselect 4\n-- Down Migration\nnot SQL at all',
+    '10_c.sql': '\n-- about\n\n-- Up Migration\n\nselect 3; -- ü\nselect 4\n-- Down Migration\nselect 5',
     '1_a.sql': '-- Down Migration\ndrop table a;\n-- Up Migration\ncreate table a ();',
     '.gitkeep': '',
   })

@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { checkSql } from '../../src/migrate/files/check-sql.ts'
-import type { Migration } from '../../src/migrate/files/migration.ts'
+import { type Script, USUAL_OPTIONS } from '../../src/migrate/files/migration.ts'
 import { planReplay, type ReplayStep } from '../../src/migrate/shared-form/shared-replay.ts'
 import { stripDerivedConstraints } from '../../src/migrate/shared-form/strip-constraints.ts'
 import { loadParser } from '../../src/sql/statement.ts'
 
 beforeAll(loadParser)
 
-function migrationOf(up: string): Migration {
+function migrationOf(up: string): Script {
   const checked = checkSql(up)
   if (!('statements' in checked)) throw new Error(checked.reason)
   const checksum = createHash('sha256').update(up).digest('hex')
-  return { name: '1_x', file: 'tenant/1_x.sql', up, line: 1, statements: checked.statements, checksum }
+  const about = { name: '1_x', file: 'tenant/1_x.sql', options: USUAL_OPTIONS, ignores: [] }
+  return { ...about, up, line: 1, statements: checked.statements, checksum }
 }
 
 function plan(up: string): readonly ReplayStep[] {

@@ -1,5 +1,6 @@
 /** The file format of node-pg-migrate 9: which names are migrations, in which order they run, where a text splits. */
 import { parse } from 'node:path'
+import { dateOf } from './migration-version.ts'
 
 /** A migration's text, cut at its markers. */
 export interface Sections {
@@ -8,6 +9,8 @@ export interface Sections {
   /** Where the Up marker stands in the text, in UTF-16 units; `undefined` where there is none. */
   readonly upStart: number | undefined
   readonly down: string | undefined
+  /** Where the Down marker stands; 0 where there is none. */
+  readonly downStart: number
   /** What stands before the first marker; node-pg-migrate drops it silently. Empty without an Up marker. */
   readonly preamble: string
 }
@@ -23,6 +26,7 @@ export function splitSections(text: string): Sections {
     up: up < 0 ? text : text.slice(up, down < up ? undefined : down),
     upStart: up < 0 ? undefined : up,
     down: down < 0 ? undefined : text.slice(down, up < down ? undefined : up),
+    downStart: Math.max(down, 0),
     preamble: up < 0 ? '' : text.slice(0, down < 0 ? up : Math.min(up, down)),
   }
 }
@@ -70,8 +74,5 @@ export function compareFiles(a: string, b: string): number {
 
 function numericPrefix(file: string): number {
   const digits = /^\d+/.exec(file)?.[0] ?? ''
-  if (digits.length !== 17) return Number(digits)
-  const [, year, month, day, hours, minutes, seconds, ms] =
-    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})$/.exec(digits) ?? []
-  return Date.parse(`${year}-${month}-${day}T${hours}:${minutes}:${seconds}.${ms}Z`)
+  return digits.length === 17 ? dateOf(digits) : Number(digits)
 }

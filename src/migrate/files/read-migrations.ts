@@ -6,13 +6,14 @@ import { basename, join } from 'node:path'
 import { folderOf, MIGRATION_FORMATS, type MigrationFolder } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { loadParser } from '../../sql/statement.ts'
-import { checkSql, type CheckedSql } from './check-sql.ts'
+import { checkSql } from './check-sql.ts'
 import { findFormat, unknownFormat } from './formats/find-format.ts'
 import { invalidMigration as invalid } from './formats/migration-source.ts'
 import { readSources } from './formats/read-sources.ts'
 import { readText } from './formats/read-text.ts'
 import { checkSource, type CheckedSource } from './formats/check-source.ts'
-import { lineAt, type Migration } from './migration.ts'
+import { lineAt, USUAL_OPTIONS, type Migration, type SqlScript } from './migration.ts'
+import { withVersions } from './migration-version.ts'
 import { compareFiles, fileNameProblem, isIgnored, migrationName, splitSections } from './migration-file.ts'
 
 /** Reads the same folder again and again, and checks each text once. */
@@ -32,9 +33,12 @@ export interface MigrationReader {
   ): Promise<readonly Migration[]>
 }
 
+/** Its number depends on those before it. */
+type Unnumbered = Omit<Migration, 'version'>
+
 /** A reader with a memory of its own, as large as the files it read. */
 export function createMigrationReader(): MigrationReader {
-  const known = new Map<string, Migration>()
+  const known = new Map<string, Unnumbered>()
   const knownSources = new Map<string, CheckedSource>()
   return {
     async read(source, required, shared) {
@@ -52,7 +56,7 @@ export function createMigrationReader(): MigrationReader {
       let before: CheckedSource | undefined
       // What a file means depends on the names that those before it made.
       let key = JSON.stringify([format, sharedSet?.map((migration) => migration.checksum)])
-      const migrations: Migration[] = []
+      const migrations: Unnumbered[] = []
       for (const one of sources) {
         key = checksum(`${key}\n${one.file}\n${one.text}`)
         before = knownSources.get(key) ?? (await checkSource(one, before, sharedSet))
@@ -63,14 +67,14 @@ export function createMigrationReader(): MigrationReader {
         }
         migrations.push({ ...migration, checksum: checksum(migration.up) })
       }
-      return migrations
+      return withVersions(migrations)
     },
   }
 
   async function readFiles(folder: string, entries: readonly Dirent[]): Promise<readonly Migration[]> {
     const files = listFiles(folder, entries)
     if (files.length > 0) await loadParser()
-    const migrations: Migration[] = []
+    const migrations: Unnumbered[] = []
     for (const name of files) {
       const file = `${basename(folder)}/${name}`
       const text = await readText(join(folder, name), file)
@@ -79,7 +83,7 @@ export function createMigrationReader(): MigrationReader {
       known.set(key, migration)
       migrations.push(migration)
     }
-    return migrations
+    return withVersions(migrations)
   }
 }
 
@@ -112,32 +116,41 @@ function listFiles(folder: string, entries: readonly Dirent[]): string[] {
   return files
 }
 
-function toMigration(file: string, text: string): Migration {
-  const { up, upStart, down, preamble } = splitSections(text)
-  const { statements } = requireSql(file, text, up, upStart ?? 0)
-  if (statements.length === 0) throw invalid(file, 'it holds no statement to run')
-  if (requireSql(file, text, preamble, 0).statements.length > 0) {
+function toMigration(file: string, text: string): Unnumbered {
+  const { up, upStart, down, downStart, preamble } = splitSections(text)
+  // Without its own marker the up part is the whole file: then a down part with statements is refused below.
+  const script = toScript(file, text, up, upStart ?? 0)
+  if (script.statements.length === 0) throw invalid(file, 'it holds no statement to run')
+  if (toScript(file, text, preamble, 0).statements.length > 0) {
     throw invalid(
       file,
       'statements before the first marker would never run; move them below "-- Up Migration"',
     )
   }
-  if (upStart === undefined && down !== undefined && holdsStatements(down)) {
+  const undo = down === undefined ? undefined : toScript(file, text, down, downStart)
+  if (upStart === undefined && undo !== undefined && undo.statements.length > 0) {
     throw invalid(file, 'without "-- Up Migration" its down part would run upwards too; add that line above')
   }
-  const line = lineAt(text, upStart ?? 0)
-  return { name: migrationName(file), file, up, line, statements, checksum: checksum(up) }
+  const { sql, ...places } = script
+  const about = { name: migrationName(file), file, checksum: checksum(up) }
+  const options = USUAL_OPTIONS
+  return {
+    ...about,
+    up: sql,
+    ...places,
+    options,
+    ignores: [],
+    down: undo === undefined ? undefined : { ...undo, options },
+    after: [],
+  }
 }
 
-function requireSql(file: string, text: string, part: string, start: number): CheckedSql {
+function toScript(file: string, text: string, part: string, start: number): SqlScript {
   const verdict = checkSql(part)
-  if ('statements' in verdict) return verdict
+  if ('statements' in verdict) {
+    return { sql: part, line: lineAt(text, start), statements: verdict.statements }
+  }
   throw invalid(file, `${verdict.reason} (line ${lineAt(text, start + verdict.at)})`)
-}
-
-function holdsStatements(sql: string): boolean {
-  const verdict = checkSql(sql)
-  return !('statements' in verdict) || verdict.statements.length > 0
 }
 
 function checksum(text: string): string {

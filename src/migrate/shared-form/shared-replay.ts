@@ -1,7 +1,7 @@
 /** Plans how a tenant migration is repeated where tenants share tables, statement by statement. */
 import { TenantryError } from '../../core/errors.ts'
 import { readDoBlock } from './do-block.ts'
-import { lineInFile, type Migration } from '../files/migration.ts'
+import { lineInFile, type Script } from '../files/migration.ts'
 import { adviceOf, judgeStatement, type Refusal } from './replay-rules.ts'
 import {
   fieldsOf,
@@ -52,7 +52,7 @@ export interface PositionalInsert {
  * The steps of a migration, in order. Call `loadParser()` of sql/statement.ts first.
  * @throws TNY407 where a statement cannot be repeated for tenants that share tables.
  */
-export function planReplay(migration: Migration): readonly ReplayStep[] {
+export function planReplay(migration: Script): readonly ReplayStep[] {
   if (migration.statements.length === 0) return []
   return splitStatements(migration.up, migration.statements).map((statement) => {
     const line = lineInFile(migration, statement.at)

@@ -1,15 +1,21 @@
 /** Checks the SQL that a tool's migration amounts to, and makes its names the tenant's. */
 import { TenantryError } from '../../../core/errors.ts'
 import { checkSql } from '../check-sql.ts'
-import { lineAt, type Migration } from '../migration.ts'
+import { lineAt, USUAL_OPTIONS, type Migration, type SqlScript } from '../migration.ts'
 import { splitStatements } from '../../shared-form/sql-nodes.ts'
 import { createdNames } from './created-names.ts'
-import { localizeNames } from './localize-names.ts'
-import { invalidMigration, type MigrationSource, type SqlPart } from './migration-source.ts'
+import { type KnownNames, localizeNames } from './localize-names.ts'
+import {
+  type DirectionSql,
+  invalidMigration,
+  type MigrationSource,
+  type SourceSql,
+  type SqlPart,
+} from './migration-source.ts'
 
 /** A migration, and what it and all before it create. */
 export interface CheckedSource {
-  readonly migration: Omit<Migration, 'checksum'>
+  readonly migration: Omit<Migration, 'checksum' | 'version'>
   readonly created: ReadonlySet<string>
 }
 
@@ -25,28 +31,59 @@ export async function checkSource(
   shared: readonly Migration[] | undefined,
 ): Promise<CheckedSource> {
   const { file } = source
-  const { name, parts, verbatim } = await source.compile()
+  const { name, down, ...up } = await source.compile()
   if (name.length > 255) {
     throw invalidMigration(file, 'its name is longer than the 255 characters that the ledger holds')
   }
-  const lineOf = (part: SqlPart, at: number): number | undefined =>
-    verbatim ? lineAt(part.text, at) : part.line
-  for (const part of parts) {
+  requireSql(file, up)
+  const created = new Set([...(before?.created ?? []), ...namesIn(up.parts.map(({ text }) => text))])
+  const known: KnownNames | undefined =
+    shared === undefined
+      ? undefined
+      : { own: created, shared: new Set(namesIn(shared.map((migration) => migration.up))) }
+  const { sql, ...places } = toScript(file, up, known)
+  const checked = { name, file, up: sql, ...places, options: USUAL_OPTIONS, ignores: [], after: [] }
+  return { migration: { ...checked, ...checkDown(down, known) }, created }
+}
+
+/** Of SQL, what is wrong is told at once; code that goes up well still does. */
+function checkDown(
+  down: SourceSql['down'],
+  known: KnownNames | undefined,
+): Pick<Migration, 'down' | 'downRefusal'> {
+  if (down === undefined) return { down }
+  if (down instanceof TenantryError) return { down: undefined, downRefusal: down }
+  try {
+    requireSql(down.file, down)
+    return { down: { ...toScript(down.file, down, known), options: USUAL_OPTIONS } }
+  } catch (error) {
+    if (down.verbatim || !(error instanceof TenantryError)) throw error
+    return { down: undefined, downRefusal: error }
+  }
+}
+
+function requireSql(file: string, direction: DirectionSql): void {
+  for (const part of direction.parts) {
     const verdict = checkSql(part.text)
     if ('statements' in verdict) continue
-    throw invalidMigration(file, `${verdict.reason}${inLine(lineOf(part, verdict.at))}`)
+    throw invalidMigration(file, `${verdict.reason}${inLine(lineOf(direction, part, verdict.at))}`)
   }
-  const texts = parts.map(({ text }) => text)
-  const created = new Set([...(before?.created ?? []), ...namesIn(texts)])
-  const known = { own: created, shared: new Set(namesIn(shared?.map(({ up }) => up) ?? [])) }
+}
+
+function toScript(file: string, direction: DirectionSql, known: KnownNames | undefined): SqlScript {
+  const { parts, verbatim } = direction
   const localized = parts.map((part) => {
-    if (shared === undefined) return part.text
+    if (known === undefined) return part.text
     const result = localizeNames(part.text, known)
     if ('text' in result) return result.text
-    const params = { file, object: result.object, line: lineOf(part, result.at) ?? '?' }
+    const params = { file, object: result.object, line: lineOf(direction, part, result.at) ?? '?' }
     throw new TenantryError('TNY409', { params })
   })
-  return { migration: { name, file, line: 1, ...join(localized, verbatim ? undefined : parts) }, created }
+  return { line: 1, ...join(localized, verbatim ? undefined : parts) }
+}
+
+function lineOf({ verbatim }: DirectionSql, part: SqlPart, at: number): number | undefined {
+  return verbatim ? lineAt(part.text, at) : part.line
 }
 
 function namesIn(texts: readonly string[]): readonly string[] {
@@ -54,23 +91,20 @@ function namesIn(texts: readonly string[]): readonly string[] {
 }
 
 /** One text of all, and where it came from. */
-function join(
-  texts: readonly string[],
-  code: readonly SqlPart[] | undefined,
-): Pick<Migration, 'up' | 'lines' | 'statements'> {
-  let up = ''
+function join(texts: readonly string[], code: readonly SqlPart[] | undefined): Omit<SqlScript, 'line'> {
+  let sql = ''
   const statements: number[] = []
   const lines: (number | undefined)[] = []
   for (const [index, text] of texts.entries()) {
     const verdict = checkSql(text)
     for (const at of 'statements' in verdict ? verdict.statements : []) {
-      statements.push(up.length + at)
+      statements.push(sql.length + at)
       lines.push(code?.[index]?.line)
     }
     // A line break ends a last comment.
-    up += index === texts.length - 1 ? text : `${text}\n;\n`
+    sql += index === texts.length - 1 ? text : `${text}\n;\n`
   }
-  return code === undefined ? { up, statements } : { up, statements, lines }
+  return code === undefined ? { sql, statements } : { sql, statements, lines }
 }
 
 function inLine(line: number | undefined): string {

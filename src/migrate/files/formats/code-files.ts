@@ -4,7 +4,7 @@ import { createRequire, registerHooks } from 'node:module'
 import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { TenantryError } from '../../../core/errors.ts'
-import { invalidMigration, type MigrationSource, type SourceSql } from './migration-source.ts'
+import { invalidMigration, type MigrationSource, type SourceSql, type SqlPart } from './migration-source.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
 import { readText } from './read-text.ts'
 
@@ -17,11 +17,13 @@ export interface CodeFile {
   readonly exports: Readonly<Record<string, unknown>>
 }
 
-/**
- * Runs a migration upwards against a recorder.
- * @returns the name that the tool would record.
- */
-export type RecordMigration = (code: CodeFile, recorder: Recorder) => Promise<string>
+/** One tool's way to run a migration against a recorder. */
+export interface RecordMigration {
+  /** @returns the name that the tool would record. */
+  up(code: CodeFile, recorder: Recorder): Promise<string>
+  /** @returns false where the migration has nothing to undo it with. */
+  down(code: CodeFile, recorder: Recorder): Promise<boolean>
+}
 
 /** Whether a file is code that Node runs; declarations are none. */
 export function isCode(name: string): boolean {
@@ -60,12 +62,35 @@ async function compile(
   text: string,
   record: RecordMigration,
 ): Promise<SourceSql> {
-  const exports = await load(path, file, text)
+  const code = { name: basename(path), path, exports: await load(path, file, text) }
+  const { parts, result: name } = await recordOne(path, file, (recorder) => record.up(code, recorder))
+  return { name, parts, verbatim: false, down: await compileDown(code, file, record) }
+}
+
+async function compileDown(
+  code: CodeFile,
+  file: string,
+  record: RecordMigration,
+): Promise<SourceSql['down']> {
+  try {
+    const down = await recordOne(code.path, file, (recorder) => record.down(code, recorder))
+    return down.result ? { file, parts: down.parts, verbatim: false } : undefined
+  } catch (error) {
+    if (error instanceof TenantryError) return error
+    throw error
+  }
+}
+
+async function recordOne<R>(
+  path: string,
+  file: string,
+  run: (recorder: Recorder) => Promise<R>,
+): Promise<{ readonly parts: readonly SqlPart[]; readonly result: R }> {
   const recorder = createRecorder(path, file)
   try {
-    const name = await record({ name: basename(path), path, exports }, recorder)
+    const result = await run(recorder)
     recorder.settle()
-    return { name, parts: recorder.parts, verbatim: false }
+    return { parts: recorder.parts, result }
   } catch (error) {
     recorder.settle()
     if (error instanceof TenantryError) throw error

@@ -8,12 +8,18 @@ export interface SqlPart {
   readonly line: number | undefined
 }
 
-/** A migration's SQL under the name that its tool gives it. */
-export interface SourceSql {
-  readonly name: string
+/** What runs in one direction. */
+export interface DirectionSql {
   readonly parts: readonly SqlPart[]
   /** Whether the lines of a part are lines of the file too; code builds its texts as it likes. */
   readonly verbatim: boolean
+}
+
+/** A migration's SQL under the name that its tool gives it. */
+export interface SourceSql extends DirectionSql {
+  readonly name: string
+  /** What undoes it; an error says why what is there cannot be turned into SQL. */
+  readonly down: (DirectionSql & { readonly file: string }) | TenantryError | undefined
 }
 
 /** One migration in a folder. */

@@ -1,15 +1,31 @@
 /** Migrations that are classes with a method `up`: MikroORM's and TypeORM's. */
-import type { CodeFile } from './code-files.ts'
+import type { CodeFile, RecordMigration } from './code-files.ts'
 import { inlineValues } from './inline-values.ts'
 import type { Recorder } from './recorder.ts'
 
-type MigrationClass = new (...args: unknown[]) => {
+interface ClassMigration {
   readonly name?: unknown
   up(queryRunner?: unknown): unknown
+  down?(queryRunner?: unknown): unknown
 }
 
+type MigrationClass = new (...args: unknown[]) => ClassMigration
+
 /** MikroORM's `this.addSql(…)`; the name that it records is the file's, without its extension. */
-export async function recordMikroOrm(code: CodeFile, recorder: Recorder): Promise<string> {
+export const recordMikroOrm: RecordMigration = {
+  async up(code, recorder) {
+    await mikroOrmMigration(code, recorder).up()
+    return code.name.replace(/\.[^.]+$/, '')
+  },
+  async down(code, recorder) {
+    // The class that it extends has a `down` that throws.
+    if (!Object.hasOwn(Object(findClass(code).prototype), 'down')) return false
+    await mikroOrmMigration(code, recorder).down?.()
+    return true
+  },
+}
+
+function mikroOrmMigration(code: CodeFile, recorder: Recorder): ClassMigration {
   const Migration = findClass(code)
   const migration = new Migration(
     recorder.refusing('it uses the driver'),
@@ -28,19 +44,32 @@ export async function recordMikroOrm(code: CodeFile, recorder: Recorder): Promis
     },
   }
   for (const [name, value] of Object.entries(stand)) Object.defineProperty(migration, name, { value })
-  await migration.up()
-  return code.name.replace(/\.[^.]+$/, '')
+  return migration
 }
 
 /** TypeORM's `queryRunner.query(…)`; the name that it records is the class's, or its field `name`. */
-export async function recordTypeOrm(code: CodeFile, recorder: Recorder): Promise<string> {
-  const Migration = findClass(code)
-  const migration = new Migration()
+export const recordTypeOrm: RecordMigration = {
+  async up(code, recorder) {
+    const Migration = findClass(code)
+    const migration = new Migration()
+    await migration.up(recordingRunner(recorder))
+    return typeof migration.name === 'string' ? migration.name : Migration.name
+  },
+  async down(code, recorder) {
+    const Migration = findClass(code)
+    const migration = new Migration()
+    if (typeof migration.down !== 'function') return false
+    await migration.down(recordingRunner(recorder))
+    return true
+  },
+}
+
+function recordingRunner(recorder: Recorder): unknown {
   const query = (sql: unknown, values: readonly unknown[] = []): Promise<unknown> => {
     recorder.record(inlineValues(requireText(sql, recorder), values))
     return Promise.resolve(recorder.rows)
   }
-  const queryRunner = new Proxy(
+  return new Proxy(
     { query },
     {
       get(target, key) {
@@ -51,8 +80,6 @@ export async function recordTypeOrm(code: CodeFile, recorder: Recorder): Promise
       },
     },
   )
-  await migration.up(queryRunner)
-  return typeof migration.name === 'string' ? migration.name : Migration.name
 }
 
 function requireText(sql: unknown, recorder: Recorder): string {

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import type { Knex, knex } from 'knex'
 import { TenantryError } from '../../../core/errors.ts'
-import type { CodeFile } from './code-files.ts'
+import type { RecordMigration } from './code-files.ts'
 import { inlineValues } from './inline-values.ts'
 import type { Recorder } from './recorder.ts'
 
@@ -34,12 +34,22 @@ interface KnexClient {
 }
 
 /** The name that Knex records is the file's, with its extension. */
-export async function recordKnex(code: CodeFile, recorder: Recorder): Promise<string> {
-  const up = code.exports['up']
-  if (typeof up !== 'function') throw new Error('it exports no function `up`')
-  await (up as (knex: Knex) => unknown)(recordingKnex(code.path, recorder))
-  return code.name
+export const recordKnex: RecordMigration = {
+  async up(code, recorder) {
+    const { up } = code.exports
+    if (typeof up !== 'function') throw new Error('it exports no function `up`')
+    await (up as RunWithKnex)(recordingKnex(code.path, recorder))
+    return code.name
+  },
+  async down(code, recorder) {
+    const { down } = code.exports
+    if (typeof down !== 'function') return false
+    await (down as RunWithKnex)(recordingKnex(code.path, recorder))
+    return true
+  },
 }
+
+type RunWithKnex = (knex: Knex) => unknown
 
 function recordingKnex(path: string, recorder: Recorder): Knex {
   const createKnex = findKnex(path)

@@ -2,11 +2,17 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { invalidMigration, type MigrationSource, type SqlPart } from './migration-source.ts'
+import {
+  type DirectionSql,
+  invalidMigration,
+  type MigrationSource,
+  type SourceSql,
+} from './migration-source.ts'
 import { readText } from './read-text.ts'
 
 /**
- * Folders `<timestamp>_<name>/migration.sql`, in the order of their names, which are those of the migrations.
+ * Folders `<timestamp>_<name>/migration.sql`, in the order of their names, which are those of the migrations. A
+ * `down.sql` beside it, as `prisma migrate diff` writes it on demand, undoes it.
  * @throws TNY401 for a folder without the file, and for a project of another database.
  */
 export async function readPrismaFolder(folder: string): Promise<MigrationSource[]> {
@@ -25,7 +31,12 @@ export async function readPrismaFolder(folder: string): Promise<MigrationSource[
     const file = `${basename(folder)}/${name}/migration.sql`
     const path = join(folder, name, 'migration.sql')
     if (!existsSync(path)) throw invalidMigration(file, 'the file is missing')
-    sources.push(sqlSource(name, file, await readText(path, file), (text) => text))
+    const downFile = `${basename(folder)}/${name}/down.sql`
+    const downPath = join(folder, name, 'down.sql')
+    const down = existsSync(downPath)
+      ? { file: downFile, text: await readText(downPath, downFile) }
+      : undefined
+    sources.push(sqlSource(name, { file, text: await readText(path, file) }, (text) => text, down))
   }
   return sources
 }
@@ -54,7 +65,7 @@ export async function readDrizzleFolder(folder: string): Promise<MigrationSource
     const file = `${basename(folder)}/${tag}.sql`
     const path = join(folder, `${tag}.sql`)
     if (!existsSync(path)) throw invalidMigration(file, 'the journal lists it, but the file is missing')
-    sources.push(sqlSource(tag, file, await readText(path, file), endStatements))
+    sources.push(sqlSource(tag, { file, text: await readText(path, file) }, endStatements))
   }
   // Drizzle would pass over it in silence, also where a merge lost an entry of the journal.
   const stray = (await readdir(folder)).find(
@@ -81,18 +92,27 @@ function endStatements(text: string): string {
   return text.replaceAll(BREAKPOINT, ';'.padEnd(BREAKPOINT.length))
 }
 
+interface SqlFile {
+  readonly file: string
+  readonly text: string
+}
+
 function sqlSource(
   name: string,
-  file: string,
-  text: string,
+  up: SqlFile,
   toSql: (text: string) => string,
+  down?: SqlFile,
 ): MigrationSource {
-  const compile = (): { name: string; parts: SqlPart[]; verbatim: true } => ({
-    name,
+  const direction = ({ text }: SqlFile): DirectionSql => ({
     parts: [{ text: toSql(text), line: 1 }],
     verbatim: true,
   })
-  return { file, text, compile }
+  const compile = (): SourceSql => ({
+    name,
+    ...direction(up),
+    down: down === undefined ? undefined : { file: down.file, ...direction(down) },
+  })
+  return { file: up.file, text: [up.text, ...(down === undefined ? [] : [down.text])].join('\0'), compile }
 }
 
 function requirePostgres(file: string, database: unknown): void {
