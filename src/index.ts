@@ -1,6 +1,6 @@
 /** The public entry: everything an application imports from 'tenantry'. */
 export { createControlPlane } from './control-plane.ts'
-export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export type { ControlPlane, ControlPlaneEvents, ControlPlaneOptions } from './control-plane.ts'
 export type { TenantFollower } from './catalog/follow-tenants.ts'
 export type {
   ForEachTenantOptions,
@@ -52,6 +52,13 @@ export type {
   TenantDomain,
   VerifyOptions,
 } from './lifecycle/domains.ts'
+export type {
+  FillOptions,
+  FillReport,
+  PoolStatus,
+  ReadyHome,
+  ReadyHomes,
+} from './lifecycle/ready-homes/ready-homes.ts'
 export type { RecheckOptions, RecheckReport } from './lifecycle/recheck-domains.ts'
 export type { SecretAdministration, SecretKey, SecretRotation } from './lifecycle/rotate-secrets.ts'
 export type { Enforcement } from './isolation/open-rights.ts'
@@ -59,6 +66,7 @@ export type { LintFinding, LintSeverity } from './isolation/lint/finding.ts'
 export type { LintOptions } from './isolation/lint/lint-database.ts'
 export type { LookupTxt } from './lifecycle/txt-lookup.ts'
 export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
+export type { MigrationVersion, VersionRoutes } from './migrate/needed-version.ts'
 export type { MigrationReport, MigrationStatus } from './migrate/fleet/migration-report.ts'
 export { apiKey } from './resolve/api-key.ts'
 export type { ApiKeyOptions } from './resolve/api-key.ts'

@@ -109,7 +109,11 @@ export async function markReady(tx: Queryable, schema: string, digest: string): 
 /** Forgets one, in the transaction that drops it. @returns false where a sign-up was faster */
 export async function removeReadyHome(tx: Queryable, schema: string): Promise<boolean> {
   const { rowCount } = await tx.query('delete from tenantry.ready_homes where schema_name = $1', [schema])
-  return rowCount === 1
+  if (rowCount !== 1) return false
+  await tx.query("delete from tenantry.migration_heads where schema_name = $1 and database_name = ''", [
+    schema,
+  ])
+  return true
 }
 
 async function read(db: Queryable, rest: string, values: readonly unknown[]): Promise<ReadyHomeRow[]> {

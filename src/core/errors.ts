@@ -585,6 +585,16 @@ export const ERRORS = {
     message: '{failed} ready homes could not be brought to the newest migration: {reason}.',
     hint: 'Mend the cause and run `tenantry pool fill` again; those of another project or release go with `tenantry pool drain --stale`.',
   },
+  TNY431: {
+    status: 503,
+    message: 'The tenant "{tenant}" is at the migration {version}; this needs {needed}.',
+    hint: 'It is served as soon as `tenantry migrate up` has reached it: see `tenantry migrate status`.',
+  },
+  TNY432: {
+    status: 500,
+    message: 'A version cannot be told from {version}: {reason}.',
+    hint: 'Give the number that the name of a migration begins with, or the name: 1700000000005.',
+  },
 } as const satisfies Record<string, ErrorDefinition>
 
 /** A code of the registry. */
