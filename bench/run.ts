@@ -10,6 +10,7 @@ import { memory } from './memory.ts'
 import { models } from './models.ts'
 import { orm } from './orm.ts'
 import { pgbouncer } from './pgbouncer.ts'
+import { provision } from './provision.ts'
 import { query } from './query.ts'
 import { resolve } from './resolve.ts'
 import { sealed } from './sealed.ts'
@@ -32,6 +33,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   testing,
   orm,
   flight,
+  provision,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

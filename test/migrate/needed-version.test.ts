@@ -106,7 +106,9 @@ test('requests: 503 with Retry-After where a tenant is older, each tenant by its
   const servers = [app.listen(0), strict.listen(0)]
   const ports = servers.map((server) => (server.address() as AddressInfo).port)
   const ask = async (server: number, path: string): Promise<[number, string | null, unknown]> => {
-    const answer = await fetch(`http://127.0.0.1:${ports[server]}${path}`, { headers: { 'x-tenant': 'rolling' } })
+    const answer = await fetch(`http://127.0.0.1:${ports[server]}${path}`, {
+      headers: { 'x-tenant': 'rolling' },
+    })
     return [answer.status, answer.headers.get('retry-after'), await answer.json()]
   }
   try {
