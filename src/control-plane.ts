@@ -77,7 +77,7 @@ export interface ControlPlane {
   readonly apiKeys: ApiKeyAdministration
   /** Homes made ahead, which `tenants.create` takes. */
   readonly pool: ReadyHomes
-  readonly migrate: Pick<Migrations, 'up' | 'status'>
+  readonly migrate: Pick<Migrations, 'up' | 'status' | 'diff'>
   readonly secrets: SecretAdministration
   /** The key that tenants' contexts are proven with. */
   readonly context: {
@@ -187,6 +187,7 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
         return report
       },
       status: async () => (await installed()).migrations.status(),
+      diff: async (diffOptions) => (await installed()).migrations.diff(diffOptions),
     },
     secrets: {
       status: async () => (await installed()).secrets.status(),

@@ -1,5 +1,6 @@
 /** The catalog's own tables: every version of the schema `tenantry`, as SQL. A version that was released never changes. */
 
+import { BASELINES_SQL } from './baseline-tables.ts'
 import { CONTEXT_SQL } from './context-functions.ts'
 import { domainAndKeySql } from './domain-and-key-tables.ts'
 import { HEADS_SQL } from './head-tables.ts'
@@ -172,7 +173,8 @@ export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 2, name: 'models', sql: MODELS },
   { version: 3, name: 'domains and API keys', sql: domainAndKeySql(CATALOG_CHANNEL) },
   { version: 4, name: 'migration heads', sql: HEADS_SQL },
-  { version: 5, name: 'ready homes', sql: READY_HOMES_SQL },
+  { version: 5, name: 'baselines', sql: BASELINES_SQL },
+  { version: 6, name: 'ready homes', sql: READY_HOMES_SQL },
 ]
 
 /** The version that this code works with. */

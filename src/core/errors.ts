@@ -575,6 +575,21 @@ export const ERRORS = {
     message: 'The migration {file} cannot be turned into SQL: {reason}.',
     hint: '{advice}',
   },
+  TNY425: {
+    status: 500,
+    message: 'The schema cannot be written as SQL: {object}: {reason}.',
+    hint: 'Run the migrations themselves, or make the object in another way.',
+  },
+  TNY426: {
+    status: 500,
+    message: 'The first {count} tenant migrations cannot be replayed in an empty schema: {reason}.',
+    hint: 'Tenants are compared with what the files make. Mend the file that fails; tenants on which it ran keep what they have.',
+  },
+  TNY427: {
+    status: 500,
+    message: 'The schema of {tenant} could not be compared: {reason}.',
+    hint: 'Look at the reason, then run `tenantry migrate diff` again.',
+  },
   TNY429: {
     status: 400,
     message: 'A pool of "{size}" ready homes is not possible.',

@@ -3,7 +3,11 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { folderOf, moveFolder, type MigrationFolders } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
+import { createBaselines } from './baseline/baselines.ts'
+import { makeFromBaseline } from './baseline/make-from-baseline.ts'
 import { TenantryError } from '../core/errors.ts'
+import type { DriftReport } from './drift/drift-report.ts'
+import { findDrift } from './drift/find-drift.ts'
 import type { SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantMigrator } from '../core/migrator.ts'
 import type { TenantStatus } from '../core/tenant.ts'
@@ -48,6 +52,15 @@ export interface Migrations extends TenantMigrator {
   up(options?: { readonly onProgress?: (progress: MigrationProgress) => void }): Promise<MigrationReport>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   status(): Promise<MigrationStatus>
+  /**
+   * Compares each tenant's schema with what the migrations that ran there make in an empty one. Changes nothing.
+   * @param options.only keys of tenants, for which the SQL that would mend them is told as well.
+   * @throws TNY401, TNY404, TNY408 to TNY410; TNY302 for a key that no tenant has, TNY426 where the files cannot be replayed.
+   */
+  diff(options?: {
+    readonly only?: readonly string[]
+    readonly onProgress?: (compared: number) => void
+  }): Promise<DriftReport>
 }
 
 /** The lock of node-pg-migrate's own runner (PG_MIGRATE_LOCK_ID in its source): the two exclude each other. */
@@ -67,6 +80,7 @@ const MIGRATED: readonly TenantStatus[] = ['active', 'suspended']
 export function createMigrations(options: MigrationsOptions): Migrations {
   const { db, homes, folders = {}, lockTimeoutMs = 5000 } = options
   const reader = createMigrationReader()
+  const baselines = createBaselines(lockTimeoutMs)
   const readShared = (): Promise<readonly Migration[]> =>
     reader.read(
       moveFolder(folders.shared ?? 'migrations/shared', (path) => resolve(path)),
@@ -218,11 +232,24 @@ export function createMigrations(options: MigrationsOptions): Migrations {
       return digested.digest
     },
 
+    async diff({ only, onProgress } = {}) {
+      const migrations = await readTenant()
+      return findDrift({ db, homes, migrations, lockTimeoutMs, only, onProgress })
+    },
+
     async migrateHome(database, home, label) {
       const tenant = await readTenant()
       return database.session(async (session) => {
         await requirePlainStrings(session)
-        const { applied, error } = await run(session, targetOf(home, label), tenant)
+        const target = targetOf(home, label)
+        const made = await makeFromBaseline(session, target, {
+          baselines,
+          home,
+          migrations: tenant,
+          lockTimeoutMs,
+        })
+        if (made) return tenant.map(({ name }) => name)
+        const { applied, error } = await run(session, target, tenant)
         if (error !== undefined) throw error
         return applied
       })

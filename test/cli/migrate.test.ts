@@ -82,3 +82,16 @@ test('a migration that shared tables cannot have runs nowhere, and its way out i
   const late = await project.run('tenants', 'create', 'late', '--model', 'shared')
   expect(late.stderr).toMatch(/^tenantry: TNY306: .*\(line 2\)\.\nhint: Write a view.* Mend the cause/m)
 })
+
+test('diff lists whose schema was changed by hand, and shows for one what would mend it', async () => {
+  await db.sql('alter table tenant_globex.orders add by_hand int')
+  const all = await project.run('migrate', 'diff')
+  expect(all.code).toBe(1)
+  expect(all.stdout).toContain('globex\n  column orders.by_hand is there only')
+  const one = await project.run('migrate', 'diff', 'globex')
+  expect(one.code).toBe(1)
+  expect(one.stdout).toContain(
+    '-- loses the values of orders.by_hand\nalter table orders drop column by_hand;',
+  )
+  expect(await project.run('migrate', 'diff', 'nobody')).toMatchObject({ code: 1 })
+})
