@@ -148,7 +148,7 @@ async function createStand(world: BenchWorld): Promise<Stand> {
 async function dropAll(server: AdminDatabase, world: BenchWorld): Promise<void> {
   await server.query(`drop database if exists ${DATABASE} with (force)`)
   const { rows } = await server.query<{ name: string }>(
-    `select r.rolname as name from pg_roles r where r.rolname like 'tny\\_%'
+    `select r.rolname as name from pg_roles r where r.rolname ~ '^tny_[a-z2-7]{12}(_o)?$'
        and not exists (select from pg_shdepend d where d.refobjid = r.oid and d.classid <> 'pg_auth_members'::regclass)`,
   )
   const kept = new Set(world.tenants.map(({ role }) => role))

@@ -25,7 +25,8 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => undefined)
 
-  async function withClient<T>(keep: boolean, fn: (client: Queryable) => Promise<T>): Promise<T> {
+  /** @param tidy sent after `fn`; without an answer, or after an error that is not a statement's, it is not kept. */
+  async function withClient<T>(fn: (client: Queryable) => Promise<T>, tidy?: string): Promise<T> {
     const client = await pool.connect().catch((error: unknown) => {
       throw databaseError(error, 'connect')
     })
@@ -38,15 +39,17 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
       broken ??= error instanceof Error && !isStatementError(error) ? error : undefined
       throw error
     } finally {
-      client.release(keep ? broken : true)
+      if (tidy !== undefined && broken === undefined)
+        await client.query(tidy).catch((error: Error) => (broken ??= error))
+      client.release(broken)
       client.off('error', onError)
     }
   }
 
   return {
-    query: (text, values) => withClient(true, (client) => client.query(text, values)),
+    query: (text, values) => withClient((client) => client.query(text, values)),
     transaction: (fn) =>
-      withClient(true, async (client) => {
+      withClient(async (client) => {
         await client.query('begin')
         try {
           const result = await fn(client)
@@ -57,7 +60,8 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
           throw error
         }
       }),
-    session: (fn) => withClient(false, fn),
+    // What a session may leave (settings, locks, a role, prepared statements) meets nobody: it is kept without them only.
+    session: (fn) => withClient(fn, 'discard all'),
     inDatabase(name) {
       const known = others.get(name)
       if (known !== undefined) return known

@@ -65,8 +65,8 @@ export async function makeTenantRoles(
  */
 export async function createTenantSchema(tx: Queryable, home: Home): Promise<void> {
   const [schema, tenant, owner] = [quoteIdent(home.schema), quoteIdent(home.role), quoteIdent(home.ownerRole)]
-  await tx.query(`create schema ${schema} authorization ${owner}`)
-  await tx.query(`set local role ${owner};
+  await tx.query(`create schema ${schema} authorization ${owner};
+    set local role ${owner};
     grant usage on schema ${schema} to ${tenant};
     alter default privileges in schema ${schema} grant select, insert, update, delete on tables to ${tenant};
     alter default privileges in schema ${schema} grant usage, select on sequences to ${tenant};

@@ -31,17 +31,17 @@ export async function reserve(
   id: string,
   input: TenantInput,
   { model, wish, maker, runtimeLogin }: Reservation,
-): Promise<void> {
+): Promise<NewOperation> {
   await maker.prepare(session)
   for (let attempt = 1; ; attempt++) {
     try {
       const done = await inTransaction(session, async () => {
         const home = await maker.reserve(session, wish, () => takeRolePair(session))
-        if (home === undefined) return false
-        await insertTenant(session, { id, input, model, home, status: 'provisioning', steps: ['reserve'] })
-        return true
+        if (home === undefined) return undefined
+        const steps = ['reserve']
+        return insertTenant(session, { id, input, model, home, status: 'provisioning', steps })
       })
-      if (done) return
+      if (done !== undefined) return done
       await ensureRoles(session, runtimeLogin)
     } catch (error) {
       const taken = sqlState(error) === '23505' ? violatedConstraint(error) : undefined
@@ -62,6 +62,9 @@ export async function ensureRoles(session: Queryable, runtimeLogin: string): Pro
   })
 }
 
+/** As much of an operation as its first commit knows. */
+export type NewOperation = Pick<Operation, 'id' | 'kind' | 'steps'>
+
 /** A tenant as it is first written, and how far its creation is. */
 export interface FirstRecord {
   readonly id: string
@@ -77,8 +80,8 @@ export interface FirstRecord {
 export async function insertTenant(
   tx: Queryable,
   { id, input, model, home, status, steps }: FirstRecord,
-): Promise<Pick<Operation, 'id' | 'kind'>> {
-  const operation = { id: randomUUID(), kind: 'create' } as const
+): Promise<NewOperation> {
+  const operation = { id: randomUUID(), kind: 'create', steps } as const
   const { key, name = key, plan = 'default', settings } = input
   await tx.query(
     `with tenant as (

@@ -118,7 +118,7 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
   ): Promise<Tenant> {
     const { id, key } = await get(name)
     return db.session((session) =>
-      withLock(session, { on: 'tenant', name: id, label: key }, async () => {
+      withLock(session, { on: 'tenant', name: id }, key, async () => {
         // Read again: until the lock was ours it may have changed.
         const tenant = await findTenant(session, { id })
         if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: key } })

@@ -1,5 +1,5 @@
 /** A sign-up that takes a home from the pool: one commit without DDL, whatever happens there is all of it or nothing. */
-import { finishOperation, markStep } from '../../catalog/operations.ts'
+import { finishCreation, markSteps } from '../../catalog/operations.ts'
 import { takeReadyHome } from '../../catalog/ready-home-store.ts'
 import { newTenantId } from '../../catalog/tenant-id.ts'
 import { findTenant, readProof } from '../../catalog/tenant-store.ts'
@@ -8,7 +8,6 @@ import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { TenantMigrator } from '../../core/migrator.ts'
 import type { Tenant } from '../../core/tenant.ts'
 import { sqlState, violatedConstraint } from '../../sql/sql-state.ts'
-import { setStatus } from '../change-status.ts'
 import { lockInTransaction } from '../pinned-session.ts'
 import { insertTenant } from '../reserve.ts'
 import { keepFailure, type OnStep } from '../run-steps.ts'
@@ -89,15 +88,20 @@ async function signUp(
   const half = await requireTenant(tx, id)
   await tx.query('savepoint tenantry_seed')
   try {
-    await runSeed(tx, half, seed, () => markStep(tx, operation, 'seed'), await readProof(tx, id))
+    await runSeed(
+      tx,
+      half,
+      seed,
+      () => markSteps(tx, operation, ['seed', 'activate']),
+      await readProof(tx, id),
+    )
   } catch (error) {
     // Where this fails the connection is gone, and all of it with it.
     await tx.query(`rollback to tenantry_seed; ${CLEAN_SESSION}`)
-    return { tenant: half, failure: await keepFailure(tx, operation, key, 'seed', error) }
+    const failure = await keepFailure(tx, operation, { label: key, step: 'seed', finished: [], error })
+    return { tenant: half, failure }
   }
-  await markStep(tx, operation, 'activate')
-  await finishOperation(tx, operation)
-  await setStatus(tx, id, 'active', undefined)
+  await finishCreation(tx, operation)
   await tx.query(CLEAN_SESSION)
   return { tenant: await requireTenant(tx, id) }
 }
