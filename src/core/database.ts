@@ -19,7 +19,7 @@ export interface Queryable {
 export interface AdminDatabase extends Queryable {
   /** One transaction on one connection: committed when `fn` resolves, rolled back when it throws. */
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>
-  /** One connection kept for `fn`, in autocommit: for session advisory locks. Its state is discarded afterwards. */
+  /** One connection kept for `fn`, in autocommit: for session advisory locks. What it leaves is discarded. */
   session<T>(fn: (session: Queryable) => Promise<T>): Promise<T>
   /** The same login in another database of the server: that of a tenant. Closed with this one. */
   inDatabase(name: string): AdminDatabase

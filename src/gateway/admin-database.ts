@@ -6,15 +6,19 @@ import { connectionConfig } from './connection/connection-config.ts'
 import { databaseError } from './connection/database-error.ts'
 import { withDatabase } from './pool/other-config.ts'
 
+/** What a session may leave meets nobody: settings, locks, a role, prepared statements. */
+const TIDY = 'discard all'
+
 /**
  * Opens at most `max` connections, on demand; idle ones close after ten seconds.
  * @throws TNY001, TNY002; statements throw TNY202 or TNY212 where the server cannot be reached.
  */
 export function createAdminDatabase(connection: ConnectionSpec | undefined, max = 4): AdminDatabase {
-  return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max)
+  return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max, TIDY)
 }
 
-function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
+/** @param tidy what ends a session that is kept; without it the connection is closed with the session. */
+function openPool(config: pg.ClientConfig, max: number, tidy?: string): AdminDatabase {
   const others = new Map<string, AdminDatabase>()
   const pool = new pg.Pool({
     ...config,
@@ -25,8 +29,8 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => undefined)
 
-  /** @param tidy sent after `fn`; without an answer, or after an error that is not a statement's, it is not kept. */
-  async function withClient<T>(fn: (client: Queryable) => Promise<T>, tidy?: string): Promise<T> {
+  /** @param end sent after `fn`, for a connection that can be kept; `close`: it is not kept. */
+  async function withClient<T>(fn: (client: Queryable) => Promise<T>, end?: string): Promise<T> {
     const client = await pool.connect().catch((error: unknown) => {
       throw databaseError(error, 'connect')
     })
@@ -60,12 +64,11 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
           throw error
         }
       }),
-    // What a session may leave (settings, locks, a role, prepared statements) meets nobody: it is kept without them only.
-    session: (fn) => withClient(fn, 'discard all'),
+    session: (fn) => withClient(fn, tidy ?? 'close'),
     inDatabase(name) {
       const known = others.get(name)
       if (known !== undefined) return known
-      // Its connections close when they are idle, and what is left is small.
+      // Its connections close when they are idle, sessions at once: a database that somebody uses is neither copied nor dropped.
       const other = openPool(withDatabase(config, name), max)
       others.set(name, other)
       return other
