@@ -17,8 +17,8 @@ export function createAdminDatabase(connection: ConnectionSpec | undefined, max 
   return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max, TIDY)
 }
 
-/** @param tidy what ends a session that is kept; without it the connection is closed with the session. */
-function openPool(config: pg.ClientConfig, max: number, tidy?: string): AdminDatabase {
+/** @param sessionEnd what follows a session: it is tidied and kept, or its connection is closed. */
+function openPool(config: pg.ClientConfig, max: number, sessionEnd: typeof TIDY | 'close'): AdminDatabase {
   const others = new Map<string, AdminDatabase>()
   const pool = new pg.Pool({
     ...config,
@@ -43,9 +43,10 @@ function openPool(config: pg.ClientConfig, max: number, tidy?: string): AdminDat
       broken ??= error instanceof Error && !isStatementError(error) ? error : undefined
       throw error
     } finally {
-      if (tidy !== undefined && broken === undefined)
-        await client.query(tidy).catch((error: Error) => (broken ??= error))
-      client.release(broken)
+      if (end === TIDY && broken === undefined) {
+        await client.query(TIDY).catch((error: Error) => (broken ??= error))
+      }
+      client.release(broken ?? end === 'close')
       client.off('error', onError)
     }
   }
@@ -64,12 +65,12 @@ function openPool(config: pg.ClientConfig, max: number, tidy?: string): AdminDat
           throw error
         }
       }),
-    session: (fn) => withClient(fn, tidy ?? 'close'),
+    session: (fn) => withClient(fn, sessionEnd),
     inDatabase(name) {
       const known = others.get(name)
       if (known !== undefined) return known
       // Its connections close when they are idle, sessions at once: a database that somebody uses is neither copied nor dropped.
-      const other = openPool(withDatabase(config, name), max)
+      const other = openPool(withDatabase(config, name), max, 'close')
       others.set(name, other)
       return other
     },
