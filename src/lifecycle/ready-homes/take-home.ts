@@ -5,6 +5,7 @@ import { newTenantId } from '../../catalog/tenant-id.ts'
 import { findTenant, readProof } from '../../catalog/tenant-store.ts'
 import type { Seed } from '../../core/config.ts'
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
+import { TenantryError } from '../../core/errors.ts'
 import type { TenantMigrator } from '../../core/migrator.ts'
 import type { Tenant } from '../../core/tenant.ts'
 import { sqlState, violatedConstraint } from '../../sql/sql-state.ts'
@@ -41,7 +42,7 @@ interface Outcome {
  * Gives a home from the pool to a new tenant of the guarded schema model.
  * @returns `undefined` where there is none at the newest migration, or where the key needs a closer look: then nothing
  * happened, and the normal way is taken.
- * @throws TNY306 where the seed failed
+ * @throws TNY305 where another process works on the key or the id, TNY306 where the seed failed
  */
 export async function takeHome({ db, migrator, input, seed, onStep }: SignUp): Promise<Tenant | undefined> {
   const { model = 'schema', tier = 'guarded' } = input
@@ -74,7 +75,8 @@ async function signUp(
     { on: 'key', name: key },
     { on: 'tenant', name: id },
   ])
-  const taken = isOurs ? await takeReadyHome(tx, digest) : undefined
+  if (!isOurs) throw new TenantryError('TNY305', { params: { tenant: key } })
+  const taken = await takeReadyHome(tx, digest)
   if (taken === undefined) return undefined
   const operation = await insertTenant(tx, {
     id,
