@@ -13,6 +13,7 @@ import { migrateNoop } from './migrate-noop.ts'
 import { models } from './models.ts'
 import { orm } from './orm.ts'
 import { pgbouncer } from './pgbouncer.ts'
+import { provision } from './provision.ts'
 import { query } from './query.ts'
 import { resolve } from './resolve.ts'
 import { sealed } from './sealed.ts'
@@ -38,6 +39,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   migrate,
   'migrate-noop': migrateNoop,
   'migrate-memory': migrateMemory,
+  provision,
 }
 const USAGE = `Usage: npm run -s bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--only CONTENDER,…]`
 

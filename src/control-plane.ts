@@ -10,6 +10,7 @@ import type { ConnectionSpec, MigrationConfig, Seed } from './core/config.ts'
 import type { AdminDatabase } from './core/database.ts'
 import { TenantryError } from './core/errors.ts'
 import type { TenantMigrator } from './core/migrator.ts'
+import { createEvents, type Events } from './core/events.ts'
 import { createAdminDatabase } from './gateway/admin-database.ts'
 import type { LintFinding } from './isolation/lint/finding.ts'
 import type { LintOptions } from './isolation/lint/lint-database.ts'
@@ -18,6 +19,13 @@ import { ensureGroups } from './isolation/logins.ts'
 import { createKeyring } from './isolation/master-key.ts'
 import { type ApiKeyAdministration, createApiKeyAdministration } from './lifecycle/api-keys.ts'
 import { createDomainAdministration, type DomainAdministration } from './lifecycle/domains.ts'
+import { keepWarm, type KeepWarm } from './lifecycle/ready-homes/keep-warm.ts'
+import {
+  checkPoolSize,
+  createReadyHomes,
+  type FillReport,
+  type ReadyHomes,
+} from './lifecycle/ready-homes/ready-homes.ts'
 import { createSecretAdministration, type SecretAdministration } from './lifecycle/rotate-secrets.ts'
 import { createTenantAdministration, type TenantAdministration } from './lifecycle/tenant-administration.ts'
 import { createMigrations, type Migrations } from './migrate/migrations.ts'
@@ -38,8 +46,21 @@ export interface ControlPlaneOptions {
   readonly roots?: readonly string[]
   /** What secrets of API keys begin with: a-z and 0-9, in words with _ between. `tny` by default. */
   readonly apiKeyPrefix?: string
+  /**
+   * How many homes are kept ready for sign-ups: filled up in the background after each `tenants.create`. 0 by default:
+   * what `pool.fill` or another process made is taken all the same. Needs two connections.
+   */
+  readonly warmPool?: number
   /** Connections at most; each operation at work holds one. 4 by default. */
   readonly max?: number
+}
+
+/** Facts that a control plane tells. */
+export interface ControlPlaneEvents {
+  /** Homes were made or brought up to date in the background, or some could not be. */
+  'pool:filled': FillReport
+  /** The pool could not be filled in the background; the next sign-up tries again. */
+  'pool:failed': { readonly error: unknown }
 }
 
 /** Everything that changes which tenants there are and what their schemas look like. */
@@ -56,6 +77,8 @@ export interface ControlPlane {
   readonly domains: DomainAdministration
   /** Keys that tenants' programs authenticate with. */
   readonly apiKeys: ApiKeyAdministration
+  /** Homes made ahead, which `tenants.create` takes. */
+  readonly pool: ReadyHomes
   readonly migrate: Omit<Migrations, keyof TenantMigrator>
   readonly secrets: SecretAdministration
   /** The key that tenants' contexts are proven with. */
@@ -74,6 +97,11 @@ export interface ControlPlane {
     /** Work that ended early: run its command again to complete it. The oldest first. */
     unfinished(): Promise<Operation[]>
   }
+  /** Listens to an event; the returned function stops it. */
+  on<K extends keyof ControlPlaneEvents>(
+    name: K,
+    listener: (event: ControlPlaneEvents[K]) => void,
+  ): () => void
   /** Closes the connections; work in progress is waited for. */
   close(): Promise<void>
 }
@@ -90,9 +118,10 @@ export interface ControlPlane {
 export function createControlPlane(options: ControlPlaneOptions = {}): ControlPlane {
   let parts: Parts | undefined
   let checked: Promise<void> | undefined
+  const events = createEvents<ControlPlaneEvents>()
 
   function compose(): Parts {
-    parts ??= composeParts(options)
+    parts ??= composeParts(options, events)
     return parts
   }
 
@@ -118,7 +147,12 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       return { applied }
     },
     tenants: {
-      create: async (input) => (await installed()).tenants.create(input),
+      async create(input) {
+        const { tenants, warm } = await installed()
+        const tenant = await tenants.create(input)
+        warm?.refill()
+        return tenant
+      },
       get: async (tenant) => (await installed()).tenants.get(tenant),
       enforcement: async (tenant) => (await installed()).tenants.enforcement(tenant),
       list: async (page) => (await installed()).tenants.list(page),
@@ -139,8 +173,22 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
       list: async (tenant) => (await installed()).apiKeys.list(tenant),
       revoke: async (id) => (await installed()).apiKeys.revoke(id),
     },
+    pool: {
+      async fill({ size = options.warmPool ?? 0, ...fillOptions } = {}) {
+        return (await installed()).pool.fill({ size, ...fillOptions })
+      },
+      status: async () => (await installed()).pool.status(),
+      drain: async (drainOptions) => (await installed()).pool.drain(drainOptions),
+    },
     migrate: {
-      up: async (upOptions) => (await installed()).migrations.up(upOptions),
+      async up(upOptions) {
+        const { migrations, pool } = await installed()
+        const report = await migrations.up(upOptions)
+        const { dryRun = false, only, to } = upOptions ?? {}
+        // What fails there keeps no tenant back: `pool.status()` shows what is behind.
+        if (!dryRun && only === undefined && to === undefined) await pool.fill({ size: 0 })
+        return report
+      },
       down: async (downOptions) => (await installed()).migrations.down(downOptions),
       plan: async (planOptions) => (await installed()).migrations.plan(planOptions),
       // Files alone need no database.
@@ -161,10 +209,12 @@ export function createControlPlane(options: ControlPlaneOptions = {}): ControlPl
     },
     verify: async (lintOptions) => lintInstallation((await installed()).db, lintOptions),
     operations: { unfinished: async () => listUnfinished((await installed()).db) },
+    on: (name, listen) => events.on(name, listen),
     async close() {
       const closing = parts
       parts = undefined
       checked = undefined
+      await closing?.warm?.close()
       await closing?.db.close()
     },
   }
@@ -177,15 +227,20 @@ interface Parts {
   readonly apiKeys: ApiKeyAdministration
   readonly migrations: Migrations
   readonly secrets: SecretAdministration
+  readonly pool: ReturnType<typeof createReadyHomes>
+  /** Where the pool is kept warm. */
+  readonly warm: KeepWarm | undefined
 }
 
-function composeParts(options: ControlPlaneOptions): Parts {
+function composeParts(options: ControlPlaneOptions, events: Events<ControlPlaneEvents>): Parts {
+  const size = poolSize(options)
   const db = createAdminDatabase(options.connection ?? process.env['TENANTRY_ADMIN_URL'], options.max)
   const migrations = createMigrations({ db, homes: tenantHomes(db), folders: options.migrations })
   const seed = typeof options.seed === 'string' ? resolve(options.seed) : options.seed
   const keyring = createKeyring(options.masterKey ?? process.env['TENANTRY_MASTER_KEY'])
   const tenants = createTenantAdministration({ db, migrator: migrations, seed, keyring })
   const { get } = tenants
+  const pool = createReadyHomes({ db, migrator: migrations })
   return {
     db,
     migrations,
@@ -193,7 +248,25 @@ function composeParts(options: ControlPlaneOptions): Parts {
     domains: createDomainAdministration({ db, get, roots: (options.roots ?? []).map(ownHost) }),
     apiKeys: createApiKeyAdministration({ db, get, prefix: keyPrefix(options.apiKeyPrefix ?? 'tny') }),
     secrets: createSecretAdministration(db, keyring),
+    pool,
+    warm:
+      size === 0
+        ? undefined
+        : keepWarm({
+            fill: (isStopped) => pool.fill({ size, isStopped }),
+            onFilled: (report) => events.emit('pool:filled', report),
+            onFailed: (error) => events.emit('pool:failed', { error }),
+          }),
   }
+}
+
+/** @throws TNY002, TNY429 */
+function poolSize({ warmPool = 0, max = 4 }: ControlPlaneOptions): number {
+  if (warmPool === 0 || max > 1) return checkPoolSize(warmPool)
+  // A fill would keep sign-ups from the only connection.
+  throw new TenantryError('TNY002', {
+    params: { reason: '`warmPool` needs a `max` of 2 connections or more' },
+  })
 }
 
 /** As `subdomain()` takes it, with or without a port. @throws TNY002 */

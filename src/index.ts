@@ -1,6 +1,6 @@
 /** The public entry: everything an application imports from 'tenantry'. */
 export { createControlPlane } from './control-plane.ts'
-export type { ControlPlane, ControlPlaneOptions } from './control-plane.ts'
+export type { ControlPlane, ControlPlaneEvents, ControlPlaneOptions } from './control-plane.ts'
 export type { TenantFollower } from './catalog/follow-tenants.ts'
 export type {
   ForEachTenantOptions,
@@ -54,6 +54,13 @@ export type {
   TenantDomain,
   VerifyOptions,
 } from './lifecycle/domains.ts'
+export type {
+  FillOptions,
+  FillReport,
+  PoolStatus,
+  ReadyHome,
+  ReadyHomes,
+} from './lifecycle/ready-homes/ready-homes.ts'
 export type { RecheckOptions, RecheckReport } from './lifecycle/recheck-domains.ts'
 export type { SecretAdministration, SecretKey, SecretRotation } from './lifecycle/rotate-secrets.ts'
 export type { Enforcement } from './isolation/open-rights.ts'
@@ -62,6 +69,7 @@ export type { LintOptions } from './isolation/lint/lint-database.ts'
 export type { LookupTxt } from './lifecycle/txt-lookup.ts'
 export type { TenantAdministration } from './lifecycle/tenant-administration.ts'
 export { reportFailure } from './migrate/fleet/migration-report.ts'
+export type { MigrationVersion, VersionRoutes } from './migrate/needed-version.ts'
 export type { MigrationReport, MigrationStatus } from './migrate/fleet/migration-report.ts'
 export type { LintLevel, MigrationLintSettings, MigrationRuleName } from './core/migration-lint.ts'
 export type { MigrationFinding } from './migrate/lint/lint-migrations.ts'

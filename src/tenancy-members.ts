@@ -12,6 +12,7 @@ import type { GatewayClient } from './gateway/pg-pool/gateway-client.ts'
 import type { GatewayPool } from './gateway/pg-pool/gateway-pool.ts'
 import type { SqlTag } from './gateway/pg-pool/sql-tag.ts'
 import type { TransactionOptions } from './gateway/pg-pool/transact.ts'
+import type { MigrationVersion, VersionRoutes } from './migrate/needed-version.ts'
 
 /** What `health()` says. */
 export interface TenancyHealth {
@@ -89,6 +90,22 @@ export interface Tenancy extends TenantRuntime {
   requireTenant(): Tenant
   /** The tenant of the context, or `undefined`. */
   findTenant(): Tenant | undefined
+  /**
+   * The tenant of the context, where its tables are at this migration, or a later one; for code that needs them so while a
+   * migration rolls out. The version is that of the record: a migration meanwhile is met by the next request.
+   * @throws TNY431 (503, Retry-After) where they are older; TNY201, TNY432
+   * @example
+   * tenancy.requireVersion('1700000000005_split-name')
+   */
+  requireVersion(version: MigrationVersion): Tenant
+  /**
+   * One function out of several, by the version of the context's tenant at each call: a handler, a job, a repository's
+   * method. The last to fit is `0`, for tenants of any version; without it the call throws TNY431.
+   * @throws TNY432 at once; TNY201, TNY431 at the call
+   * @example
+   * app.get('/customers', tenancy.byVersion([[1700000000005, listByLastName], [0, listByName]]))
+   */
+  byVersion<F extends (...args: never) => unknown>(routes: VersionRoutes<F>): F
   /** A key for caches and data loaders that no other tenant and no other parts have (A4). @throws TNY201, TypeError */
   cacheKey(...parts: CacheKeyPart[]): string
   /**

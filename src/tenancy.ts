@@ -36,6 +36,7 @@ import { labelOf, Principals, refOf } from './isolation/principals.ts'
 import { probeServer, requireSafeLogin } from './isolation/probe.ts'
 import { requireTransactions } from './isolation/require-transactions.ts'
 import { serverWarnings, type ServerWarning } from './isolation/server-warnings.ts'
+import { requireTenantVersion, routeByVersion } from './migrate/needed-version.ts'
 import type { Tenancy } from './tenancy-members.ts'
 import { readBounds, readLimits, readTransactions, type TenancyOptions } from './tenancy-options.ts'
 
@@ -241,6 +242,12 @@ export function composeTenancy(options: TenancyOptions, between: (way: Way) => C
     metricLabels: () => metricLabels(context.find()),
     requireTenant: () => context.require(),
     findTenant: () => context.find(),
+    requireVersion(version) {
+      const tenant = context.require()
+      requireTenantVersion(tenant, version)
+      return tenant
+    },
+    byVersion: (routes) => routeByVersion(context.require, routes),
     cacheKey: (...parts) => cacheKey(context.require().id, parts),
     async transaction(fn, transactionOptions) {
       const attempts = {

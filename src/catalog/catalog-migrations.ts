@@ -6,6 +6,7 @@ import { domainAndKeySql } from './domain-and-key-tables.ts'
 import { HEADS_SQL } from './head-tables.ts'
 import { PROTECT_SQL } from './protect-function.ts'
 import { QUARANTINE_SQL } from './quarantine-tables.ts'
+import { READY_HOMES_SQL } from './ready-home-tables.ts'
 
 /** One step of the catalog's schema. */
 export interface CatalogMigration {
@@ -175,6 +176,7 @@ export const CATALOG_MIGRATIONS: readonly CatalogMigration[] = [
   { version: 4, name: 'migration heads', sql: HEADS_SQL },
   { version: 5, name: 'quarantine', sql: QUARANTINE_SQL },
   { version: 6, name: 'baselines', sql: BASELINES_SQL },
+  { version: 7, name: 'ready homes', sql: READY_HOMES_SQL },
 ]
 
 /** The version that this code works with. */

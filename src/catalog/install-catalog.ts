@@ -88,6 +88,7 @@ async function grantReading(tx: Queryable, login: string): Promise<void> {
     grant select on tenantry.tenants, tenantry.keys, tenantry.migrations to ${role};
     grant select (domain, tenant_id, verified_at) on tenantry.domains to ${role};
     grant select (schema_name, database_name, version) on tenantry.migration_heads to ${role};
+    grant select (schema_name, pattern_schema) on tenantry.shared_homes to ${role};
     grant usage on schema tenantry to ${CONTEXT_GROUPS};
     grant execute on function tenantry.current_tenant() to ${role}, ${CONTEXT_GROUPS};
     grant execute on function tenantry.proof_of(text), tenantry.find_api_key(bytea) to ${role};

@@ -51,28 +51,43 @@ export async function listUnfinished(db: Queryable): Promise<Operation[]> {
   return read(db, "where o.state <> 'done' order by o.started_at", [])
 }
 
-/** Marks a step as finished, in the transaction that holds its effect. */
-export async function markStep(tx: Queryable, operation: Operation, step: string): Promise<void> {
+/** Marks steps as finished, in the transaction that holds their effects. */
+export async function markSteps(
+  tx: Queryable,
+  operation: Pick<Operation, 'id'>,
+  steps: readonly string[],
+): Promise<void> {
   await tx.query(
-    `update tenantry.operations set steps = steps || $2::text, state = 'running', error = null, updated_at = now()
+    `update tenantry.operations set steps = steps || $2::text[], state = 'running', error = null, updated_at = now()
      where id = $1`,
-    [operation.id, step],
+    [operation.id, steps],
   )
 }
 
-/** Ends an operation, in the transaction that holds its last effect. */
-export async function finishOperation(tx: Queryable, operation: Operation): Promise<void> {
+/** Ends the creation of a tenant, which is served from the commit on. */
+export async function finishCreation(tx: Queryable, operation: Pick<Operation, 'id'>): Promise<void> {
   await tx.query(
-    "update tenantry.operations set state = 'done', error = null, updated_at = now() where id = $1",
+    `with done as (
+       update tenantry.operations set state = 'done', error = null, updated_at = now() where id = $1
+       returning tenant_id
+     )
+     update tenantry.tenants t set status = 'active', updated_at = now() from done
+     where t.id = done.tenant_id and t.status = 'provisioning'`,
     [operation.id],
   )
 }
 
-/** Keeps why an attempt failed. */
-export async function recordFailure(db: Queryable, operation: Operation, error: string): Promise<void> {
+/** Keeps why an attempt failed, and the steps that it finished and has not marked. */
+export async function recordFailure(
+  db: Queryable,
+  operation: Pick<Operation, 'id'>,
+  error: string,
+  steps: readonly string[],
+): Promise<void> {
   await db.query(
-    "update tenantry.operations set state = 'failed', error = $2, updated_at = now() where id = $1 and state <> 'done'",
-    [operation.id, error],
+    `update tenantry.operations set state = 'failed', error = $2, steps = steps || $3::text[], updated_at = now()
+     where id = $1 and state <> 'done'`,
+    [operation.id, error, steps],
   )
 }
 

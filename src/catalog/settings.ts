@@ -1,5 +1,6 @@
 /** The installation's own settings in the catalog. */
 import type { Queryable } from '../core/database.ts'
+import { TenantryError } from '../core/errors.ts'
 
 /** What the catalog says about itself. */
 export interface CatalogSettings {
@@ -16,4 +17,11 @@ export async function readSettings(db: Queryable): Promise<CatalogSettings> {
   )
   const values = new Map(rows.map(({ name, value }) => [name, value]))
   return { installationId: values.get('installation_id'), runtimeLogin: values.get('runtime_login') }
+}
+
+/** The login that tenant roles are granted to. @throws TNY005 */
+export async function requireRuntimeLogin(db: Queryable): Promise<string> {
+  const { runtimeLogin } = await readSettings(db)
+  if (runtimeLogin === undefined) throw new TenantryError('TNY005')
+  return runtimeLogin
 }

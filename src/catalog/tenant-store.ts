@@ -4,6 +4,12 @@ import type { FleetCount, SharedHome, TenantHomes } from '../core/homes.ts'
 import type { TenantRef } from '../core/runtime.ts'
 import type { Settings, Tenant, TenantModel, TenantStatus, TenantTier } from '../core/tenant.ts'
 
+/** Where the tables are that tenants share, the head of their migrations is that of the pattern. */
+const VERSION = `(select h.version from tenantry.migration_heads h
+    where h.database_name = coalesce(t.database_name, '') and h.schema_name = case t.model when 'shared'
+      then (select s.pattern_schema from tenantry.shared_homes s where s.schema_name = t.schema_name)
+      else t.schema_name end)`
+
 /**
  * A tenant as one text of JSON: applications replace node-postgres' parsers for dates, arrays and jsonb, and the
  * catalog must read the same all the same.
@@ -14,7 +20,7 @@ const TENANT_FIELDS = `
   'aliases', array(select k.key from tenantry.keys k where k.tenant_id = t.id and k.is_alias order by k.key),
   'name', t.name, 'status', t.status, 'statusReason', t.status_reason, 'plan', t.plan, 'settings', t.settings,
   'model', t.model, 'tier', t.tier, 'database', t.database_name, 'schema', t.schema_name, 'role', t.role_name,
-  'ownerRole', t.owner_role, 'keyId', t.key_id, 'epoch', t.epoch,
+  'ownerRole', t.owner_role, 'keyId', t.key_id, 'epoch', t.epoch, 'version', ${VERSION},
   'createdAt', (extract(epoch from t.created_at) * 1000)::bigint`
 const TENANT_JSON = `json_build_object(${TENANT_FIELDS})::text as tenant from tenantry.tenants t`
 /** With the proof of its context, which only the runtime login and the admin may ask for. */
@@ -55,6 +61,7 @@ interface TenantDocument {
   readonly ownerRole: string
   readonly keyId: string | null
   readonly epoch: number
+  readonly version: number | null
   readonly createdAt: number
   readonly proof?: string
 }
@@ -182,7 +189,7 @@ export async function addSharedHome(tx: Queryable, home: SharedHome): Promise<vo
 
 function toTenant(document: TenantDocument): Tenant {
   const { id, key, aliases, name, status, statusReason, plan, settings, createdAt } = document
-  const { model, tier, database, schema, role, ownerRole, keyId, epoch } = document
+  const { model, tier, database, schema, role, ownerRole, keyId, epoch, version } = document
   return {
     id,
     key,
@@ -202,6 +209,7 @@ function toTenant(document: TenantDocument): Tenant {
       keyId: keyId ?? undefined,
       epoch,
     },
+    version: version ?? 0,
     createdAt: new Date(createdAt),
   }
 }

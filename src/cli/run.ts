@@ -10,6 +10,7 @@ import { execCommand } from './commands/exec.ts'
 import { hardenCommand } from './commands/harden.ts'
 import { initCommand } from './commands/init.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { poolCommand } from './commands/pool.ts'
 import { proveCommand } from './commands/prove.ts'
 import { psqlCommand } from './commands/psql.ts'
 import { secretsCommand } from './commands/secrets.ts'
@@ -71,6 +72,7 @@ function createProgram(shell: Shell): Command {
     tenantsCommand(shell),
     domainsCommand(shell),
     apiKeysCommand(shell),
+    poolCommand(shell),
     migrateCommand(shell),
     secretsCommand(shell),
     doctorCommand(shell),

@@ -89,6 +89,8 @@ export interface TenantryConfig {
   readonly roots?: readonly string[]
   /** What secrets of API keys begin with, so that people and scanners know them; `tny` by default. */
   readonly apiKeyPrefix?: string
+  /** How many homes `tenantry pool fill` makes ahead of sign-ups; none by default. */
+  readonly warmPool?: number
   /** Where the embedded server of `tenantry dev` keeps its data; `.tenantry` beside the configuration file. */
   readonly embedded?: { readonly dir?: string }
 }
@@ -110,6 +112,8 @@ const KNOWN: Readonly<Record<keyof TenantryConfig, (value: unknown) => string | 
     typeof value === 'function' || isText(value) ? undefined : 'is neither a function nor a path',
   roots: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'is not a list of host names'),
   apiKeyPrefix: (value) => (isText(value) ? undefined : 'is not a text'),
+  warmPool: (value) =>
+    Number.isInteger(value) && (value as number) >= 0 ? undefined : 'is not a whole number',
   embedded: (value) => foldersProblem(value, ['dir']),
 }
 

@@ -20,7 +20,7 @@ export interface AdminDatabase extends Queryable {
   /** One transaction on one connection: committed when `fn` resolves, rolled back when it throws. */
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>
   /**
-   * One connection kept for `fn`, in autocommit: for session advisory locks. Closed afterwards, never reused.
+   * One connection kept for `fn`, in autocommit: for session advisory locks. What it leaves is discarded.
    * @param settings that the session begins with (`role`, `search_path`), so that statements which must stand alone
    * find them; such a connection is one more than the pool's.
    */

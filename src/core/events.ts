@@ -42,17 +42,17 @@ export interface TenancyEvents {
 export type Listener<K extends keyof TenancyEvents> = (event: TenancyEvents[K]) => void
 
 /** Typed events. A listener that throws does not disturb the emitter: its error is reported as a warning. */
-export interface Events {
+export interface Events<E extends object = TenancyEvents> {
   /** Adds a listener; the returned function removes it. */
-  on<K extends keyof TenancyEvents>(name: K, listener: Listener<K>): () => void
-  emit<K extends keyof TenancyEvents>(name: K, event: TenancyEvents[K]): void
+  on<K extends keyof E>(name: K, listener: (event: E[K]) => void): () => void
+  emit<K extends keyof E>(name: K, event: E[K]): void
   /** Whether anybody listens: what nobody hears need not be measured. */
-  has(name: keyof TenancyEvents): boolean
+  has(name: keyof E): boolean
 }
 
 /** An empty set of listeners. */
-export function createEvents(): Events {
-  const listeners = new Map<keyof TenancyEvents, Set<Listener<never>>>()
+export function createEvents<E extends object = TenancyEvents>(): Events<E> {
+  const listeners = new Map<keyof E, Set<(event: never) => void>>()
   return {
     on(name, listener) {
       const set = listeners.get(name) ?? new Set()
@@ -66,7 +66,7 @@ export function createEvents(): Events {
       if (set === undefined) return
       for (const listener of set) {
         try {
-          ;(listener as Listener<typeof name>)(event)
+          ;(listener as (event: E[typeof name]) => void)(event)
         } catch (error) {
           process.emitWarning(error instanceof Error ? error : String(error))
         }

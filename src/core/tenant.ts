@@ -59,6 +59,11 @@ export interface Tenant {
   readonly statusReason?: string | undefined
   readonly plan: Plan
   readonly home: Home
+  /**
+   * How far its tables are: the number in the name of the newest tenant migration that ran (1700000000000 of
+   * `1700000000000_create-orders`), 0 where none has. Tenants that share tables have one version together.
+   */
+  readonly version: number
   readonly settings: Settings
   readonly createdAt: Date
 }

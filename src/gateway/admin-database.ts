@@ -7,15 +7,19 @@ import { noteStatementsDone } from '../sql/statements-done.ts'
 import { databaseError } from './connection/database-error.ts'
 import { withDatabase, withSettings } from './pool/other-config.ts'
 
+/** What a session may leave meets nobody: settings, locks, a role, prepared statements. */
+const TIDY = 'discard all'
+
 /**
  * Opens at most `max` connections, on demand; idle ones close after ten seconds.
  * @throws TNY001, TNY002; statements throw TNY202 or TNY212 where the server cannot be reached.
  */
 export function createAdminDatabase(connection: ConnectionSpec | undefined, max = 4): AdminDatabase {
-  return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max)
+  return openPool(connectionConfig(connection, 'admin connection', 'TENANTRY_ADMIN_URL'), max, TIDY)
 }
 
-function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
+/** @param sessionEnd what follows a session: it is tidied and kept, or its connection is closed. */
+function openPool(config: pg.ClientConfig, max: number, sessionEnd: typeof TIDY | 'close'): AdminDatabase {
   const others = new Map<string, AdminDatabase>()
   const pool = new pg.Pool({
     ...config,
@@ -26,7 +30,8 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => undefined)
 
-  async function withClient<T>(keep: boolean, fn: (client: Queryable) => Promise<T>): Promise<T> {
+  /** @param end sent after `fn`, for a connection that can be kept; `close`: it is not kept. */
+  async function withClient<T>(fn: (client: Queryable) => Promise<T>, end?: string): Promise<T> {
     const client = await pool.connect().catch((error: unknown) => {
       throw databaseError(error, 'connect')
     })
@@ -39,7 +44,10 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
       broken ??= error instanceof Error && !isStatementError(error) ? error : undefined
       throw error
     } finally {
-      client.release(keep ? broken : true)
+      if (end === TIDY && broken === undefined) {
+        await client.query(TIDY).catch((error: Error) => (broken ??= error))
+      }
+      client.release(broken ?? end === 'close')
       client.off('error', onError)
     }
   }
@@ -63,9 +71,9 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
   }
 
   return {
-    query: (text, values) => withClient(true, (client) => client.query(text, values)),
+    query: (text, values) => withClient((client) => client.query(text, values)),
     transaction: (fn) =>
-      withClient(true, async (client) => {
+      withClient(async (client) => {
         await client.query('begin')
         try {
           const result = await fn(client)
@@ -76,16 +84,17 @@ function openPool(config: pg.ClientConfig, max: number): AdminDatabase {
           throw error
         }
       }),
-    session: (fn, settings) => (settings === undefined ? withClient(false, fn) : withOwn(settings, fn)),
+    session: (fn, settings) => (settings === undefined ? withClient(fn, sessionEnd) : withOwn(settings, fn)),
     inDatabase(name) {
       const known = others.get(name)
       if (known !== undefined) return known
-      // Its connections close when they are idle, and what is left is small.
-      const other = openPool(withDatabase(config, name), max)
+      // Its connections close when they are idle, sessions at once: a database that somebody uses is neither copied nor dropped.
+      const other = openPool(withDatabase(config, name), max, 'close')
       others.set(name, other)
       return other
     },
-    apart: (size) => openPool(config, size),
+    // Their server processes keep what they read of thousands of schemas.
+    apart: (size) => openPool(config, size, 'close'),
     async close() {
       await Promise.all([pool.end(), ...[...others.values()].map((other) => other.close())])
     },

@@ -2,6 +2,7 @@
 import { TenantryError } from '../core/errors.ts'
 import type { TenantRef, TenantRuntime } from '../core/runtime.ts'
 import type { Tenant } from '../core/tenant.ts'
+import { type MigrationVersion, requireTenantVersion, versionNumber } from '../migrate/needed-version.ts'
 import { resolvableRequest } from '../resolve/resolvable-request.ts'
 import type { RequestParts } from '../resolve/resolvable-request.ts'
 import { distinctRefs, requireRef } from '../resolve/resolver.ts'
@@ -25,23 +26,29 @@ export interface AdmissionOptions<R> {
    * token: a slow answer here tells strangers that the tenant exists. One that throws counts as no.
    */
   readonly isMember?: (request: R, tenant: Tenant) => boolean | Promise<boolean>
+  /**
+   * The migration that all tenants served here must be at, as its number or its name: others get a 503 with Retry-After
+   * until `migrate up` has reached them. For a release that no longer knows older tables.
+   */
+  readonly requireVersion?: MigrationVersion
 }
 
 /**
  * The tenant to serve a request for, or `undefined` where it is served without one.
  * @param signal ends the wait for a tenant that is being moved.
- * @throws TNY101 to TNY104, TNY106; TNY108 where a move takes too long; TNY202 where the catalog cannot be asked
+ * @throws TNY101 to TNY104, TNY106; TNY108 where a move takes too long; TNY431 where its tables are older; TNY202 where the catalog cannot be asked
  */
 export type Admit<R> = (parts: RequestParts<R>, signal?: AbortSignal) => Promise<Tenant | undefined>
 
 /**
  * Builds the decision that every adapter makes.
- * @throws TNY002 where an option is not valid
+ * @throws TNY002 or TNY432 where an option is not valid
  */
 export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOptions<R>): Admit<R> {
   const except = pathRules('except', options.except)
   const central = pathRules('central', options.central)
   const isTrusted = trustedProxies(options.trustedProxies)
+  const version = options.requireVersion === undefined ? 0 : versionNumber(options.requireVersion)
 
   async function isMember(request: R, tenant: Tenant): Promise<boolean> {
     if (options.isMember === undefined) return false
@@ -69,7 +76,10 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
   ): Promise<Tenant> {
     // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
     const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
-    if (tenant?.status === 'active') return tenant
+    if (tenant?.status === 'active') {
+      requireTenantVersion(tenant, version)
+      return tenant
+    }
     if (tenant !== undefined && (await isMember(request, tenant))) {
       throw new TenantryError('TNY103', {
         params: { status: tenant.status, why: tenant.statusReason ? `: ${tenant.statusReason}` : '' },

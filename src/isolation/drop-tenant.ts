@@ -27,7 +27,20 @@ export async function dropTenantSchema(tx: Queryable, home: Home, lockTimeoutMs:
  * may not revoke (a superuser's grant on a superuser's table) keeps the role alive.
  * @throws 2BP01 where that is so, or where objects of another database of the server depend on them.
  */
-export async function dropTenantRoles(tx: Queryable, { role, ownerRole }: TenantRoles): Promise<void> {
+export async function dropTenantRoles(tx: Queryable, roles: TenantRoles): Promise<void> {
+  await releaseRoles(tx, roles, (name) => `drop role ${name}`)
+}
+
+/** Takes from the roles what they have in this database; another database, which uses them too, keeps them. */
+export async function releaseTenantRoles(tx: Queryable, roles: TenantRoles): Promise<void> {
+  await releaseRoles(tx, roles, () => '')
+}
+
+async function releaseRoles(
+  tx: Queryable,
+  { role, ownerRole }: TenantRoles,
+  then: (quoted: string) => string,
+): Promise<void> {
   const version = await readServerVersion(tx)
   for (const name of [role, ownerRole]) {
     const { rows } = await tx.query('select 1 from pg_roles where rolname = $1', [name])
@@ -35,7 +48,7 @@ export async function dropTenantRoles(tx: Queryable, { role, ownerRole }: Tenant
     const quoted = quoteIdent(name)
     // DROP OWNED revokes what the current user may: as the role itself, that would leave grants on shared tables.
     const inherit = version >= 160000 ? `grant ${quoted} to current_user with inherit true;` : ''
-    await tx.query(`${inherit} drop owned by ${quoted}; drop role ${quoted}`)
+    await tx.query(`${inherit} drop owned by ${quoted}; ${then(quoted)}`)
   }
 }
 

@@ -15,9 +15,9 @@ export interface TenantRoles {
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** An opaque name: roles are seen by every tenant of the server. 60 random bits. */
-function newRoleName(): string {
-  return `tny_${Array.from(randomBytes(12), (byte) => ALPHABET[byte % 32]).join('')}`
+/** An opaque name: roles and schemas are seen by every tenant of the server. 60 random bits. */
+export function opaqueName(prefix: string): string {
+  return `${prefix}_${Array.from(randomBytes(12), (byte) => ALPHABET[byte % 32]).join('')}`
 }
 
 /** The other one of its pair. */
@@ -36,7 +36,7 @@ export async function makeTenantRoles(
 ): Promise<TenantRoles[]> {
   const version = await readServerVersion(tx)
   const pairs = Array.from({ length: count }, () => {
-    const role = newRoleName()
+    const role = opaqueName('tny')
     return { role, ownerRole: ownerRoleOf(role) }
   })
   const login = quoteIdent(runtimeLogin)
@@ -65,8 +65,8 @@ export async function makeTenantRoles(
  */
 export async function createTenantSchema(tx: Queryable, home: Home): Promise<void> {
   const [schema, tenant, owner] = [quoteIdent(home.schema), quoteIdent(home.role), quoteIdent(home.ownerRole)]
-  await tx.query(`create schema ${schema} authorization ${owner}`)
-  await tx.query(`set local role ${owner};
+  await tx.query(`create schema ${schema} authorization ${owner};
+    set local role ${owner};
     grant usage on schema ${schema} to ${tenant};
     alter default privileges in schema ${schema} grant select, insert, update, delete on tables to ${tenant};
     alter default privileges in schema ${schema} grant usage, select on sequences to ${tenant};

@@ -1,5 +1,5 @@
 /** Makes a tenant as a resumable operation: reserve, home, migrate, seed, activate. Served only after the last. */
-import { findUnfinished, finishOperation, type Operation } from '../catalog/operations.ts'
+import { findUnfinished, finishCreation } from '../catalog/operations.ts'
 import { newTenantId } from '../catalog/tenant-id.ts'
 import { findTenant } from '../catalog/tenant-store.ts'
 import type { Seed } from '../core/config.ts'
@@ -8,7 +8,7 @@ import { TenantryError } from '../core/errors.ts'
 import type { Tenant } from '../core/tenant.ts'
 import type { HomeMaker, HomeMakers } from './homes/home-maker.ts'
 import { inTransaction, withLock } from './pinned-session.ts'
-import { reserve, updateReserved } from './reserve.ts'
+import { type NewOperation, reserve, updateReserved } from './reserve.ts'
 import { type OnStep, runSteps, type Step } from './run-steps.ts'
 import type { TenantInput } from './tenant-input.ts'
 
@@ -31,27 +31,44 @@ export async function provision(
   input: TenantInput,
   parts: ProvisionParts,
 ): Promise<Tenant> {
+  const id = input.id ?? newTenantId()
   // By key, so that two sign-ups of one key do not race; by id, so that nobody deletes it meanwhile.
-  return withLock(session, { on: 'key', name: input.key, label: input.key }, async () => {
+  const locks = [
+    { on: 'key', name: input.key },
+    { on: 'tenant', name: id },
+  ] as const
+  return withLock(session, locks, input.key, async () => {
     const found = await findTenant(session, { key: input.key })
-    const resumes = found?.status === 'provisioning' && found.key === input.key
-    if (found !== undefined && !(resumes && (input.id ?? found.id) === found.id)) {
+    if (found === undefined) {
+      const { key, model = 'schema', tier = model === 'database' ? 'sealed' : 'guarded' } = input
+      const { runtimeLogin, homes } = parts
+      const reservation = { model, wish: { key, tier }, maker: homes[model], runtimeLogin }
+      return finish(session, id, input.key, await reserve(session, id, input, reservation), parts)
+    }
+    const resumes = found.status === 'provisioning' && found.key === input.key
+    if (!(resumes && (input.id ?? found.id) === found.id)) {
       throw new TenantryError('TNY301', { params: { key: input.key } })
     }
-    if (found !== undefined) requireSameHome(found, input)
-    const id = found?.id ?? input.id ?? newTenantId()
-    return withLock(session, { on: 'tenant', name: id, label: input.key }, async () => {
-      if (found === undefined) {
-        const { key, model = 'schema', tier = model === 'database' ? 'sealed' : 'guarded' } = input
-        const { runtimeLogin, homes } = parts
-        await reserve(session, id, input, { model, wish: { key, tier }, maker: homes[model], runtimeLogin })
-      } else await updateReserved(session, id, input)
-      const operation = await findUnfinished(session, id)
+    requireSameHome(found, input)
+    return withLock(session, { on: 'tenant', name: found.id }, input.key, async () => {
+      await updateReserved(session, found.id, input)
+      const operation = await findUnfinished(session, found.id)
       if (operation === undefined) throw new TenantryError('TNY302', { params: { tenant: input.key } })
-      await runSteps(session, operation, input.key, stepsOf(session, id, operation, parts), parts.onStep)
-      return requireTenant(session, id)
+      return finish(session, found.id, input.key, operation, parts)
     })
   })
+}
+
+/** Does what is left of the operation; the caller holds the tenant's lock. */
+async function finish(
+  session: Queryable,
+  id: string,
+  key: string,
+  operation: NewOperation,
+  parts: ProvisionParts,
+): Promise<Tenant> {
+  await runSteps(session, operation, key, stepsOf(session, id, operation, parts), parts.onStep)
+  return requireTenant(session, id)
 }
 
 /**
@@ -66,7 +83,7 @@ function requireSameHome({ home }: Tenant, { model = home.model, tier = home.tie
   throw new TenantryError('TNY308', { params: { reason } })
 }
 
-function stepsOf(session: Queryable, id: string, operation: Operation, parts: ProvisionParts): Step[] {
+function stepsOf(session: Queryable, id: string, operation: NewOperation, parts: ProvisionParts): Step[] {
   const makerOf = ({ home }: Tenant): HomeMaker => parts.homes[home.model]
   return [
     // Done when the operation began: the same commit reserved the key and recorded it.
@@ -89,7 +106,7 @@ function stepsOf(session: Queryable, id: string, operation: Operation, parts: Pr
       name: 'seed',
       async run(mark) {
         const { seed } = parts
-        if (seed === undefined) return mark()
+        if (seed === undefined) return
         const tenant = await requireTenant(session, id)
         await makerOf(tenant).seed(session, tenant, seed, mark)
       },
@@ -99,11 +116,7 @@ function stepsOf(session: Queryable, id: string, operation: Operation, parts: Pr
       run: (mark) =>
         inTransaction(session, async () => {
           await mark()
-          await finishOperation(session, operation)
-          await session.query(
-            "update tenantry.tenants set status = 'active', updated_at = now() where id = $1 and status = 'provisioning'",
-            [id],
-          )
+          await finishCreation(session, operation)
         }),
     },
   ]

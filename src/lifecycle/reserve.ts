@@ -1,5 +1,6 @@
 /** The first commit of a tenant: key, id, roles and the name of its home are its own from here on. */
-import { startOperation } from '../catalog/operations.ts'
+import { randomUUID } from 'node:crypto'
+import type { Operation } from '../catalog/operations.ts'
 import { addRolePairs, hasRolePair, takeRolePair } from '../catalog/role-pool.ts'
 import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
@@ -30,17 +31,17 @@ export async function reserve(
   id: string,
   input: TenantInput,
   { model, wish, maker, runtimeLogin }: Reservation,
-): Promise<void> {
+): Promise<NewOperation> {
   await maker.prepare(session)
   for (let attempt = 1; ; attempt++) {
     try {
       const done = await inTransaction(session, async () => {
         const home = await maker.reserve(session, wish, () => takeRolePair(session))
-        if (home === undefined) return false
-        await insertTenant(session, id, input, model, home)
-        return true
+        if (home === undefined) return undefined
+        const steps = ['reserve']
+        return insertTenant(session, { id, input, model, home, status: 'provisioning', steps })
       })
-      if (done) return
+      if (done !== undefined) return done
       await ensureRoles(session, runtimeLogin)
     } catch (error) {
       const taken = sqlState(error) === '23505' ? violatedConstraint(error) : undefined
@@ -61,20 +62,42 @@ export async function ensureRoles(session: Queryable, runtimeLogin: string): Pro
   })
 }
 
-async function insertTenant(
+/** As much of an operation as its first commit knows. */
+export type NewOperation = Pick<Operation, 'id' | 'kind' | 'steps'>
+
+/** A tenant as it is first written, and how far its creation is. */
+export interface FirstRecord {
+  readonly id: string
+  readonly input: TenantInput
+  readonly model: TenantModel
+  readonly home: ReservedHome
+  readonly status: 'provisioning' | 'active'
+  /** Finished ones; with the last, the operation is done. */
+  readonly steps: readonly string[]
+}
+
+/** Writes tenant, key and operation, in one statement: from the commit on the home is the tenant's. */
+export async function insertTenant(
   tx: Queryable,
-  id: string,
-  input: TenantInput,
-  model: TenantModel,
-  home: ReservedHome,
-): Promise<void> {
+  { id, input, model, home, status, steps }: FirstRecord,
+): Promise<NewOperation> {
+  const operation = { id: randomUUID(), kind: 'create', steps } as const
   const { key, name = key, plan = 'default', settings } = input
   await tx.query(
-    `insert into tenantry.tenants
-       (id, status, name, plan, settings, model, tier, database_name, schema_name, role_name, owner_role, key_id, epoch)
-     values ($1, 'provisioning', $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, 1)`,
+    `with tenant as (
+       insert into tenantry.tenants
+         (id, status, name, plan, settings, model, tier, database_name, schema_name, role_name, owner_role, key_id, epoch)
+       values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12, 1)
+       returning id, status
+     ), key as (
+       insert into tenantry.keys (key, tenant_id) select $13, id from tenant returning tenant_id
+     )
+     insert into tenantry.operations (id, kind, tenant_id, steps, state)
+     select $14, 'create', id, $15::text[], case status when 'active' then 'done' else 'running' end
+     from tenant join key on tenant_id = id`,
     [
       id,
+      status,
       name,
       plan,
       settings === undefined ? '{}' : settingsJson(settings),
@@ -85,10 +108,12 @@ async function insertTenant(
       home.role,
       home.ownerRole,
       home.keyId ?? null,
+      key,
+      operation.id,
+      steps,
     ],
   )
-  await tx.query('insert into tenantry.keys (key, tenant_id) values ($1, $2)', [key, id])
-  await startOperation(tx, 'create', id, ['reserve'])
+  return operation
 }
 
 /** What the resuming call says anew counts: nobody has seen the tenant yet. */

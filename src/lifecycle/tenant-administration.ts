@@ -1,5 +1,5 @@
 /** The life of tenants as the control plane offers it: create, get, list, rename, suspend, resume, delete. */
-import { readSettings } from '../catalog/settings.ts'
+import { requireRuntimeLogin } from '../catalog/settings.ts'
 import { findTenant, listTenants } from '../catalog/tenant-store.ts'
 import type { Seed } from '../core/config.ts'
 import type { AdminDatabase, Queryable } from '../core/database.ts'
@@ -18,6 +18,7 @@ import { schemaHomes } from './homes/schema-home.ts'
 import { sharedHomes } from './homes/shared-home.ts'
 import { withLock } from './pinned-session.ts'
 import { provision } from './provision.ts'
+import { takeHome } from './ready-homes/take-home.ts'
 import { checkRename, rename, type RenameTo } from './rename.ts'
 import type { OnStep } from './run-steps.ts'
 import { loadSeed } from './seed.ts'
@@ -94,7 +95,7 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
   const { db, migrator, keyring } = parts
 
   async function makersFor(session: Queryable): Promise<{ entry: Entry; homes: HomeMakers }> {
-    const entry = { runtimeLogin: await runtimeLogin(session), keyring }
+    const entry = { runtimeLogin: await requireRuntimeLogin(session), keyring }
     const homeParts = { db, migrator, entry }
     const homes = {
       shared: sharedHomes(homeParts),
@@ -117,7 +118,7 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
   ): Promise<Tenant> {
     const { id, key } = await get(name)
     return db.session((session) =>
-      withLock(session, { on: 'tenant', name: id, label: key }, async () => {
+      withLock(session, { on: 'tenant', name: id }, key, async () => {
         // Read again: until the lock was ours it may have changed.
         const tenant = await findTenant(session, { id })
         if (tenant === undefined) throw new TenantryError('TNY302', { params: { tenant: key } })
@@ -132,6 +133,8 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
       checkTenantInput(input)
       const chosen = input.seed ?? parts.seed
       const seed = chosen === undefined || chosen === false ? undefined : await loadSeed(chosen)
+      const ready = await takeHome({ db, migrator, input, seed, onStep: input.onStep })
+      if (ready !== undefined) return ready
       return db.session(async (session) => {
         const { entry, homes } = await makersFor(session)
         const { runtimeLogin: login } = entry
@@ -170,10 +173,4 @@ export function createTenantAdministration(parts: AdministrationParts): TenantAd
       })
     },
   }
-}
-
-async function runtimeLogin(db: Queryable): Promise<string> {
-  const login = (await readSettings(db)).runtimeLogin
-  if (login === undefined) throw new TenantryError('TNY005')
-  return login
 }

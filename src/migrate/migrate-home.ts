@@ -15,8 +15,11 @@ export function homeMigrator({
   homes,
   baselines,
   readTenant,
+  digestTenant,
 }: MigrationProject): TenantMigrator {
   return {
+    digest: digestTenant,
+
     async migrateHome(database, home, label) {
       const tenant = await readTenant()
       return database.session(async (session) => {

@@ -1,6 +1,7 @@
 /** What every part of migrations stands on: the admin's database, the tenants' homes, and the files of both sets. */
 import { resolve } from 'node:path'
 import {
+  folderOf,
   type MigrationConfig,
   type MigrationFolder,
   type MigrationFolders,
@@ -13,7 +14,9 @@ import type { TenantHomes } from '../core/homes.ts'
 import type { MigrationLintSettings } from '../core/migration-lint.ts'
 import type { Wave } from '../core/waves.ts'
 import type { Migration } from './files/migration.ts'
+import { chainOf } from './ledger/chain.ts'
 import { type Baselines, createBaselines } from './baseline/baselines.ts'
+import { folderState } from './files/folder-state.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
 
 export interface MigrationsOptions {
@@ -42,6 +45,8 @@ export interface MigrationProject {
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   readTenant(): Promise<readonly Migration[]>
+  /** Another text wherever a tenant migration is new, gone or different. Cheap where the folder is as it was. */
+  digestTenant(): Promise<string>
   /** The tool that wrote a set. @throws TNY404, TNY408 */
   formatOf(set: 'shared' | 'tenant'): Promise<MigrationFormat>
 }
@@ -57,15 +62,24 @@ export function openProject(options: MigrationsOptions): MigrationProject {
 /** The files alone, for what needs no database. */
 export function openFiles(
   folders: MigrationFolders,
-): Pick<MigrationProject, 'readShared' | 'readTenant' | 'formatOf'> {
+): Pick<MigrationProject, 'readShared' | 'readTenant' | 'digestTenant' | 'formatOf'> {
   const reader = createMigrationReader()
   const source = (set: 'shared' | 'tenant'): MigrationFolder =>
     moveFolder(folders[set] ?? `migrations/${set}`, (path) => resolve(path))
   const readShared = (): Promise<readonly Migration[]> =>
     reader.read(source('shared'), folders.shared !== undefined)
+  const readTenant = (): Promise<readonly Migration[]> =>
+    reader.read(source('tenant'), folders.tenant !== undefined, readShared)
+  let digested: { readonly state: string; readonly digest: string } | undefined
   return {
     readShared,
-    readTenant: () => reader.read(source('tenant'), folders.tenant !== undefined, readShared),
+    readTenant,
+    async digestTenant() {
+      // Before the files are read: a change meanwhile shows at the next call.
+      const state = await folderState(folderOf(source('tenant')))
+      if (digested?.state !== state) digested = { state, digest: chainOf(await readTenant()).head ?? '' }
+      return digested.digest
+    },
     formatOf: (set) => reader.formatOf(source(set)),
   }
 }

@@ -26,6 +26,7 @@ export function sampleTenant(
       ownerRole: `owner_${key}`,
       epoch: 1,
     },
+    version: 0,
     settings: {},
     createdAt: new Date(0),
   }

@@ -47,7 +47,16 @@ export async function residueOf(database: TestDatabase, traces: Traces): Promise
     const rows = await database.sql(text, text.includes('$1') ? [traces.names[2]] : [])
     for (const row of rows) found.push(`${what} ${Object.values(row).join()}`)
   }
-  for (const table of ['tenants', 'keys', 'domains', 'api_keys', 'operations', 'role_pool', 'settings']) {
+  for (const table of [
+    'tenants',
+    'keys',
+    'domains',
+    'api_keys',
+    'operations',
+    'role_pool',
+    'ready_homes',
+    'settings',
+  ]) {
     const rows = await database.sql<{ row: string }>(
       `select to_jsonb(t)::text as row from tenantry.${table} t`,
     )

@@ -23,7 +23,10 @@ export interface HomeWish {
 /** A home that has yet to be made, as the catalog stores it. */
 export type ReservedHome = Omit<Home, 'model' | 'epoch'>
 
-/** Records that the step is done, in the transaction of its effect, or after an effect that is safe to repeat. */
+/**
+ * Records that the step is done, in the transaction of its effect. A step that is safe to repeat may leave it out: it is
+ * recorded with the next one then.
+ */
 export type Mark = () => Promise<void>
 
 /**
