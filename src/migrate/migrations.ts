@@ -9,7 +9,8 @@ import { homeMigrator } from './migrate-home.ts'
 import { type MigrationsOptions, openProject } from './migration-project.ts'
 
 /** Migrations of one database. */
-export interface Migrations extends FleetRuns, FleetPlans, FleetBaseline, FleetCompile, FleetDrift, TenantMigrator {}
+export interface Migrations
+  extends FleetRuns, FleetPlans, FleetBaseline, FleetCompile, FleetDrift, TenantMigrator {}
 
 /**
  * Wires migrations to a database and its tenants.
