@@ -46,8 +46,9 @@ export async function runStep(
   // At the default level a runner that waited sees what the other has done.
   const before = ['begin isolation level read committed', ...enterTarget(target, step, limits)]
   // Processes hear of it right after the commit. Within it, PostgreSQL would let one of all commits on the server go
-  // ahead at a time; of the same message, it is sent also where this process dies meanwhile.
-  const after = `\n;\ncommit; ${announceMigration(target)} ${CLEAN_SESSION}`
+  // ahead at a time; of the same message, it is sent also where this process dies meanwhile. Nothing is written that a
+  // crash could take away, so that its own commit waits for no disk.
+  const after = `\n;\ncommit; ${CLEAN_SESSION}; set local synchronous_commit = off; ${announceMigration(target)}`
   let { script } = step
   let sent: readonly string[] = before
   try {
