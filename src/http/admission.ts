@@ -76,10 +76,7 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
   ): Promise<Tenant> {
     // Its users see a slow request and no error. Whoever asks: that it exists, an active tenant shows as well.
     const tenant = met?.status === 'moving' ? await runtime.directory.settled({ id: met.id }, signal) : met
-    if (tenant?.status === 'active') {
-      requireTenantVersion(tenant, version)
-      return tenant
-    }
+    if (tenant?.status === 'active') return tenant
     if (tenant !== undefined && (await isMember(request, tenant))) {
       throw new TenantryError('TNY103', {
         params: { status: tenant.status, why: tenant.statusReason ? `: ${tenant.statusReason}` : '' },
@@ -109,9 +106,10 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     const isCentral = central.resembles(parts.target) || (!isPlain && central.resembles(routed))
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
     const found = refs.length === 1 ? runtime.directory.locate(refs[0] as TenantRef) : findCommon(refs)
-    const tenant = found instanceof Promise ? await found : found
-    // Nearly always.
-    return tenant?.status === 'active' ? tenant : requireServed(parts.raw, tenant, refs, signal)
+    const met = found instanceof Promise ? await found : found
+    const tenant = met?.status === 'active' ? met : await requireServed(parts.raw, met, refs, signal)
+    requireTenantVersion(tenant, version)
+    return tenant
   }
 }
 
