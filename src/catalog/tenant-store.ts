@@ -141,8 +141,8 @@ export function tenantHomes(db: Queryable, pageSize = 500): TenantHomes {
         if (page.length < pageSize) return
       }
     },
-    async countBehind(session, head) {
-      const { rows } = await session.query<{ count: string }>(COUNT_BEHIND, [head])
+    async countBehind(session, head, repeatable) {
+      const { rows } = await session.query<{ count: string }>(COUNT_BEHIND, [head, repeatable ?? null])
       return JSON.parse(rows[0]?.count ?? '{}') as FleetCount
     },
     findShared: () => findSharedHome(db),
@@ -155,7 +155,8 @@ export function tenantHomes(db: Queryable, pageSize = 500): TenantHomes {
 
 const COUNT_BEHIND = `
   select json_build_object('tenants', count(*) filter (where t.model <> 'shared'), 'sharing', count(*) filter (where t.model = 'shared'),
-    'behind', count(*) filter (where t.model <> 'shared' and h.digest is distinct from $1))::text as count
+    'behind', count(*) filter (where t.model <> 'shared' and (h.digest is distinct from $1
+      or h.repeatable is distinct from coalesce($2, h.repeatable))))::text as count
   from tenantry.tenants t left join tenantry.migration_heads h
     on h.schema_name = t.schema_name and h.database_name = coalesce(t.database_name, '')
   where t.status in ('active', 'suspended')`

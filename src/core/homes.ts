@@ -21,10 +21,10 @@ export interface TenantHomes {
    */
   list(): AsyncIterable<TenantHome>
   /**
-   * How many tenants that serve, or will again, have tables of their own, how many of them are not known to be at `head`, and how many
-   * share tables, in one query. Absent where nobody keeps heads.
+   * How many tenants that serve, or will again, have tables of their own, how many of them are not known to be at `head`, or at
+   * `repeatable` where that is given, and how many share tables, in one query. Absent where nobody keeps heads.
    */
-  countBehind?(session: Queryable, head: string): Promise<FleetCount>
+  countBehind?(session: Queryable, head: string, repeatable?: string): Promise<FleetCount>
   /** Where tenants share tables; `undefined` until there is a tenant of that model. */
   findShared(): Promise<SharedHome | undefined>
   /**

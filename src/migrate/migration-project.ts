@@ -13,9 +13,10 @@ import { TenantryError } from '../core/errors.ts'
 import type { TenantHomes } from '../core/homes.ts'
 import type { MigrationLintSettings } from '../core/migration-lint.ts'
 import type { Wave } from '../core/waves.ts'
-import type { Migration } from './files/migration.ts'
-import { chainOf } from './ledger/chain.ts'
+import type { Migration, Repeatable } from './files/migration.ts'
+import { type Chain, chainOf } from './ledger/chain.ts'
 import { type Baselines, createBaselines } from './baseline/baselines.ts'
+import { digestOf } from './files/checksum.ts'
 import { folderState } from './files/folder-state.ts'
 import { createMigrationReader } from './files/read-migrations.ts'
 
@@ -45,7 +46,9 @@ export interface MigrationProject {
   readShared(): Promise<readonly Migration[]>
   /** @throws TNY401, TNY404, TNY408 to TNY410 */
   readTenant(): Promise<readonly Migration[]>
-  /** Another text wherever a tenant migration is new, gone or different. Cheap where the folder is as it was. */
+  /** The repeatable files of a set, in their order. @throws TNY401 */
+  readRepeatables(set: 'shared' | 'tenant'): Promise<Chain<Repeatable>>
+  /** Another text wherever a tenant migration or repeatable file is new, gone or different. Cheap where the folder is as it was. */
   digestTenant(): Promise<string>
   /** The tool that wrote a set. @throws TNY404, TNY408 */
   formatOf(set: 'shared' | 'tenant'): Promise<MigrationFormat>
@@ -62,7 +65,7 @@ export function openProject(options: MigrationsOptions): MigrationProject {
 /** The files alone, for what needs no database. */
 export function openFiles(
   folders: MigrationFolders,
-): Pick<MigrationProject, 'readShared' | 'readTenant' | 'digestTenant' | 'formatOf'> {
+): Pick<MigrationProject, 'readShared' | 'readTenant' | 'readRepeatables' | 'digestTenant' | 'formatOf'> {
   const reader = createMigrationReader()
   const source = (set: 'shared' | 'tenant'): MigrationFolder =>
     moveFolder(folders[set] ?? `migrations/${set}`, (path) => resolve(path))
@@ -70,14 +73,21 @@ export function openFiles(
     reader.read(source('shared'), folders.shared !== undefined)
   const readTenant = (): Promise<readonly Migration[]> =>
     reader.read(source('tenant'), folders.tenant !== undefined, readShared)
+  const readRepeatables = async (set: 'shared' | 'tenant'): Promise<Chain<Repeatable>> =>
+    chainOf(await reader.readRepeatables(source(set)))
   let digested: { readonly state: string; readonly digest: string } | undefined
   return {
     readShared,
     readTenant,
+    readRepeatables,
     async digestTenant() {
       // Before the files are read: a change meanwhile shows at the next call.
       const state = await folderState(folderOf(source('tenant')))
-      if (digested?.state !== state) digested = { state, digest: chainOf(await readTenant()).head ?? '' }
+      if (digested?.state !== state) {
+        const { head = '' } = chainOf(await readTenant())
+        const { head: repeatable } = await readRepeatables('tenant')
+        digested = { state, digest: repeatable === undefined ? head : digestOf(`${head} ${repeatable}`) }
+      }
       return digested.digest
     },
     formatOf: (set) => reader.formatOf(source(set)),

@@ -1,7 +1,9 @@
 /** Tries what is missing in one schema and takes it back: all of it in one transaction, which ends in a rollback. */
 import type { Queryable } from '../../core/database.ts'
 import { quoteIdent } from '../../sql/quote.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable, Script } from '../files/migration.ts'
+import type { Chain } from '../ledger/chain.ts'
+import { findChanged } from '../ledger/find-changed.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import {
   becomeOwner,
@@ -20,6 +22,8 @@ export interface RehearseOptions {
   readonly ledger?: Ledger | undefined
   /** The migration that is not tried, nor any behind it. */
   readonly heldBack?: string | undefined
+  /** Tried behind all the others. */
+  readonly repeatables?: Chain<Repeatable> | undefined
   /** Shared migrations that have yet to run: they are tried first, as tenants' own may need them. */
   readonly sharedBefore?: readonly Migration[] | undefined
   readonly onApplied: (name: string) => void
@@ -42,9 +46,16 @@ export async function rehearseMigrations(
   const end = missing.findIndex(
     ({ name, options: own }) => name === options.heldBack || !own.transaction || own.batch,
   )
-  const tried = end < 0 ? missing : missing.slice(0, end)
+  const repeated =
+    end < 0 && options.repeatables !== undefined
+      ? await findChanged(session, options.repeatables, ledger?.repeatable)
+      : []
+  const tried: readonly (Script & Pick<Migration, 'perTenant'>)[] = [
+    ...(end < 0 ? missing : missing.slice(0, end)),
+    ...repeated,
+  ]
   if (tried.length === 0) return
-  let current = tried[0]
+  let current: Pick<Script, 'file'> | undefined = tried[0]
   try {
     await session.query(`begin; ${lockTarget(target)}`)
     for (const migration of options.sharedBefore ?? []) {
@@ -66,7 +77,7 @@ export async function rehearseMigrations(
 async function tryOne(
   session: Queryable,
   target: Target,
-  { up, perTenant, options: own }: Migration,
+  { up, perTenant, options: own }: Pick<Migration, 'up' | 'perTenant' | 'options'>,
   run: RehearseOptions,
 ): Promise<void> {
   await session.query(

@@ -4,8 +4,8 @@ import { TenantryError } from '../../core/errors.ts'
 import { quoteIdent } from '../../sql/quote.ts'
 import { sqlState } from '../../sql/sql-state.ts'
 import type { MigrationOptions, ScriptPerTenant, SqlScript } from '../files/migration.ts'
-import { lacksTables, UNKNOWN_STEP } from '../ledger/heads.ts'
-import { announceMigration, LEDGER_MOVED, type Target } from '../ledger/ledger.ts'
+import { lacksTables, LEDGER_MOVED, UNKNOWN_STEP } from '../ledger/heads.ts'
+import { announceMigration, type Target } from '../ledger/ledger.ts'
 import { failure, lineOf, opening } from './migration-failure.ts'
 
 /** What runs, and what is recorded with it. */

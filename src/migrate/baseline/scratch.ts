@@ -6,7 +6,7 @@ import { LEDGER } from '../../isolation/shared-form/read-facts.ts'
 import { createTenantSchema, type TenantRoles } from '../../isolation/tenant-roles.ts'
 import type { ReadOptions } from '../../schema/read/members.ts'
 import { quoteIdent } from '../../sql/quote.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Script } from '../files/migration.ts'
 
 /** How a tenant's schema is read: without the ledger, and without the rights of tenants. */
 export const TENANT_SCHEMA: ReadOptions = { without: [LEDGER], rightsNotOf: TENANTS_GROUP }
@@ -44,7 +44,7 @@ export interface ReplayPlace {
 export async function replayMigrations(
   tx: Queryable,
   { schema, ownerRole, lockTimeoutMs }: ReplayPlace,
-  migrations: readonly Migration[],
+  migrations: readonly (Script & Pick<Migration, 'perTenant'>)[],
 ): Promise<void> {
   for (const { up, perTenant, options } of migrations) {
     const before = `set local role ${quoteIdent(ownerRole)}; set local search_path = ${quoteIdent(schema)};

@@ -10,7 +10,7 @@ import { forSchema, insideSchema } from '../../schema/render-schema.ts'
 import { quoteIdent } from '../../sql/quote.ts'
 import { TENANT_SCHEMA } from '../baseline/scratch.ts'
 import { targetOf } from '../fleet/fleet-members.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import { readLedgers, SHARED_TENANTS, sharedTarget, type Target } from '../ledger/ledger.ts'
 import type { DriftedTenant, DriftReport } from './drift-report.ts'
@@ -20,6 +20,7 @@ export interface DriftOptions {
   readonly db: AdminDatabase
   readonly homes: TenantHomes
   readonly migrations: readonly Migration[]
+  readonly repeatables: readonly Repeatable[]
   readonly lockTimeoutMs: number
   /** Keys of tenants; all where absent, those that share tables among them. */
   readonly only?: readonly string[] | undefined
@@ -42,7 +43,7 @@ const MOST_DESCRIBED = 100
  * @throws TNY302 for a key that no tenant has, TNY426 where the files cannot be replayed.
  */
 export async function findDrift(options: DriftOptions): Promise<DriftReport> {
-  const { db, homes, migrations, lockTimeoutMs, only, onProgress } = options
+  const { db, homes, migrations, repeatables, lockTimeoutMs, only, onProgress } = options
   const wanted = only === undefined ? undefined : new Set(only)
   const isWanted = (key: string): boolean => wanted === undefined || wanted.delete(key)
   const drifted: DriftedTenant[] = []
@@ -51,7 +52,7 @@ export async function findDrift(options: DriftOptions): Promise<DriftReport> {
 
   async function compare(within: AdminDatabase, page: readonly Compared[]): Promise<void> {
     const { role = '', ownerRole = '' } = page[0]?.roles ?? {}
-    references ??= createReferences(db, migrations, { role, ownerRole }, lockTimeoutMs)
+    references ??= createReferences(db, { migrations, repeatables }, { role, ownerRole }, lockTimeoutMs)
     const found = await comparePage(within, page, {
       migrations,
       references,

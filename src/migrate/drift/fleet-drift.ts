@@ -15,11 +15,18 @@ export interface FleetDrift {
   }): Promise<DriftReport>
 }
 
-export function fleetDrift({ db, homes, lockTimeoutMs, readTenant }: MigrationProject): FleetDrift {
+export function fleetDrift({
+  db,
+  homes,
+  lockTimeoutMs,
+  readTenant,
+  readRepeatables,
+}: MigrationProject): FleetDrift {
   return {
     async diff({ only, onProgress } = {}) {
       const migrations = await readTenant()
-      return findDrift({ db, homes, migrations, lockTimeoutMs, only, onProgress })
+      const { migrations: repeatables } = await readRepeatables('tenant')
+      return findDrift({ db, homes, migrations, repeatables, lockTimeoutMs, only, onProgress })
     },
   }
 }

@@ -5,18 +5,18 @@ import type { TenantRoles } from '../../isolation/tenant-roles.ts'
 import type { SchemaDescription } from '../../schema/description.ts'
 import { readSchema } from '../../schema/read-schema.ts'
 import { replayMigrations, TENANT_SCHEMA, withScratch } from '../baseline/scratch.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
 
 /** Built when the first tenant asks for it. */
 export interface References {
-  /** What the first `count` migrations make. @throws TNY426 where they cannot be replayed. */
+  /** What the first `count` migrations make; where that is all of them, with the repeatable files. @throws TNY426 where they cannot be replayed. */
   after(count: number): Promise<SchemaDescription>
 }
 
 /** @param roles a tenant's: what is made belongs to them until it is rolled back. */
 export function createReferences(
   db: AdminDatabase,
-  migrations: readonly Migration[],
+  { migrations, repeatables }: { migrations: readonly Migration[]; repeatables: readonly Repeatable[] },
   roles: TenantRoles,
   lockTimeoutMs: number,
 ): References {
@@ -27,7 +27,9 @@ export function createReferences(
     try {
       return await db.session((session) =>
         withScratch(session, roles, lockTimeoutMs, async (schema) => {
-          await replayMigrations(session, { schema, ownerRole, lockTimeoutMs }, migrations.slice(0, count))
+          const place = { schema, ownerRole, lockTimeoutMs }
+          await replayMigrations(session, place, migrations.slice(0, count))
+          if (count === migrations.length) await replayMigrations(session, place, repeatables)
           return readSchema(session, schema, TENANT_SCHEMA)
         }),
       )

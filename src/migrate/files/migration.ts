@@ -109,8 +109,8 @@ export interface Migration extends Script {
 }
 
 /**
- * A file of `repeatable/`, checked: it runs after the numbered ones, in the order of names, wherever its checksum is not the one that
- * ran there last. It is not recorded in `pgmigrations`, since node-pg-migrate would miss its file. Its name begins
+ * A file of `repeatable/`, checked: it runs after the numbered ones, in the order of names, wherever its checksum, or that of
+ * one before it, is not the one that ran there last. It is not recorded in `pgmigrations`, since node-pg-migrate would miss its file. Its name begins
  * with `repeatable/`.
  */
 export type Repeatable = Script

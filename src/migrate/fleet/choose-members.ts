@@ -48,10 +48,19 @@ export function leaveOut(
   return { able, out }
 }
 
-/** Whether nothing is left to do at a member, as far as its ledger was read; what does not fit is for the step to find. */
-export function isDone({ ledger }: FleetMember, { migrations, ran }: Chain, goal: number): boolean {
+/**
+ * Whether nothing is left to do at a member, as far as its ledger was read; what does not fit is for the step to find.
+ * @param repeatable what it is to point to, where repeatable files are meant too.
+ */
+export function isDone(
+  { ledger }: FleetMember,
+  { migrations, ran }: Chain,
+  goal: number,
+  repeatable?: string,
+): boolean {
   if (ledger === undefined || ledger.problem !== undefined || ledger.state === 'unsettled') return false
   const { applied, digest } = ledger
+  if (repeatable !== undefined && ledger.repeatable !== repeatable) return false
   // Off the chain something was edited after it ran.
   if (digest !== undefined && ran(digest) === undefined) return false
   return applied.length >= goal && applied.every((name, place) => migrations[place]?.name === name)

@@ -33,14 +33,15 @@ export interface Fleet {
 /** Of whose ledger nothing is known. */
 export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
 
-/** The whole fleet by one query, where heads are kept and every tenant is at this one. */
+/** The whole fleet by one query, where heads are kept and every tenant is at these: of migrations, and of repeatable files. */
 export async function readAtHead(
   session: Queryable,
   homes: TenantHomes,
   head: string | undefined,
+  repeatable: string | undefined,
 ): Promise<Fleet | undefined> {
   if (homes.countBehind === undefined || head === undefined) return undefined
-  const { tenants, behind, sharing } = await homes.countBehind(session, head)
+  const { tenants, behind, sharing } = await homes.countBehind(session, head, repeatable)
   return behind === 0 ? { members: [], sharing, atHead: tenants } : undefined
 }
 

@@ -1,8 +1,10 @@
 /** What ran where, for people and scripts; changes nothing. */
 import { ledgerFailure } from '../apply/migration-failure.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Queryable } from '../../core/database.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
 import { readLedgers, SHARED_SET } from '../ledger/ledger.ts'
-import { chainOf } from '../ledger/chain.ts'
+import { type Chain, chainOf } from '../ledger/chain.ts'
+import { findChanged } from '../ledger/find-changed.ts'
 import { verifyHeads } from '../ledger/verify-heads.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import { NOTHING_RAN, readFleet, readSharing, readThere } from './fleet-members.ts'
@@ -18,10 +20,11 @@ export interface StatusOptions {
 }
 
 export async function readStatus(
-  { db, homes, readShared, readTenant }: MigrationProject,
+  { db, homes, readShared, readTenant, readRepeatables }: MigrationProject,
   { only, verify }: StatusOptions = {},
 ): Promise<MigrationStatus> {
   const [shared, tenant] = [await readShared(), await readTenant()]
+  const again = { shared: await readRepeatables('shared'), tenant: await readRepeatables('tenant') }
   return db.session(async (session) => {
     const [ledger] = await readLedgers(session, [SHARED_SET])
     const applied = ledger?.applied ?? []
@@ -40,18 +43,25 @@ export async function readStatus(
     )
     const found = verify === true ? await verifyHeads(db, session, members, chainOf(tenant)) : undefined
     const quarantine = await readQuarantine(session)
+    const changed = new Map<string | undefined, readonly string[]>()
+    for (const member of members) {
+      const { repeatable } = read.get(member) ?? member.ledger ?? NOTHING_RAN
+      if (!changed.has(repeatable))
+        changed.set(repeatable, await changedNames(session, again.tenant, repeatable))
+    }
+    const inShared = await changedNames(session, again.shared, ledger?.repeatable)
     return {
-      shared: { applied, pending: pendingNames(shared, applied) },
+      shared: { applied, pending: [...pendingNames(shared, applied), ...inShared] },
       ...(found === undefined ? {} : { found }),
       tenants: members.map((member) => {
         const { id, key, status, target, members: count } = member
-        const { applied: names, problem } = read.get(member) ?? member.ledger ?? NOTHING_RAN
+        const { applied: names, repeatable, problem } = read.get(member) ?? member.ledger ?? NOTHING_RAN
         const entry = quarantine.get(id)
         return {
           key,
           status,
           applied: names.length,
-          pending: pendingNames(tenant, names),
+          pending: [...pendingNames(tenant, names), ...(changed.get(repeatable) ?? [])],
           ...(count === undefined ? {} : { members: count }),
           ...(entry === undefined || names.includes(entry.migration)
             ? {}
@@ -61,6 +71,14 @@ export async function readStatus(
       }),
     }
   })
+}
+
+async function changedNames(
+  session: Queryable,
+  chain: Chain<Repeatable>,
+  head: string | undefined,
+): Promise<readonly string[]> {
+  return (await findChanged(session, chain, head)).map(({ name }) => name)
 }
 
 function pendingNames(migrations: readonly Migration[], applied: readonly string[]): string[] {

@@ -22,6 +22,10 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
   checkRunOptions(options)
   const plan = planWaves(options.waves ?? project.waves)
   const [shared, tenant] = [await project.readShared(), await project.readTenant()]
+  const [repeatablesShared, repeatables] = [
+    await project.readRepeatables('shared'),
+    await project.readRepeatables('tenant'),
+  ]
   const goal = findGoal(options.to, shared, tenant)
   const rounds = planRounds(goal, shared, tenant)
   const tally = createTally(options, options.dryRun)
@@ -44,18 +48,22 @@ export async function runUp(project: MigrationProject, options: UpOptions = {}):
       if (tally.stopped()) return
       tally.expect(1)
       const until = shared[round.shared]?.name
-      const outcome = await upSchema({ project, options }, session, SHARED_SET, shared, { until })
+      const inShared = { project, options, repeatables: repeatablesShared }
+      const outcome = await upSchema(inShared, session, SHARED_SET, shared, { until })
       if (outcome.error !== undefined) throw outcome.error
       if (outcome.stopped === true) return
       if (options.dryRun === true)
         sharedBefore.push(...shared.filter(({ name }) => outcome.applied.includes(name)))
       const tellShared = (): void => tally.shared(outcome.applied)
-      if (round.tenant === 0) tellShared()
+      const onlyRepeatables =
+        options.to === undefined && tenant.length === 0 && repeatables.head !== undefined
+      if (round.tenant === 0 && !onlyRepeatables) tellShared()
       else {
         await upTenants({
           project,
           options,
           tenant,
+          repeatables,
           goal: round.tenant,
           plan,
           session,

@@ -1,9 +1,9 @@
 /** The tenants' part of `up`: who is behind, wave by wave. */
 import type { Queryable } from '../../core/database.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
-import { chainOf } from '../ledger/chain.ts'
+import { type Chain, chainOf } from '../ledger/chain.ts'
 import { recordHistory } from '../ledger/heads.ts'
 import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
 import { type FleetMember, readAtHead, readFleet, readSharing } from './fleet-members.ts'
@@ -22,6 +22,7 @@ export interface TenantsRun {
   readonly project: MigrationProject
   readonly options: UpOptions
   readonly tenant: readonly Migration[]
+  readonly repeatables: Chain<Repeatable>
   /** How many of them are to have run in the end. */
   readonly goal: number
   readonly plan: WavePlan
@@ -36,12 +37,15 @@ export interface TenantsRun {
 
 /** Those that fail do not stop the others; the tally says what became of each. */
 export async function upTenants(given: TenantsRun): Promise<void> {
-  const { project, options, tenant, goal, plan, session, tally } = given
+  const { project, options, tenant, repeatables, goal, plan, session, tally } = given
   const { db, homes } = project
   const chain = chainOf(tenant)
-  const fleet =
-    (options.only === undefined ? await readAtHead(session, homes, chain.digests[goal - 1]) : undefined) ??
-    (await readFleet(session, homes, plan))
+  const repeatable = goal === tenant.length ? repeatables.head : undefined
+  const atHead =
+    options.only === undefined
+      ? await readAtHead(session, homes, chain.digests[goal - 1], repeatable)
+      : undefined
+  const fleet = atHead ?? (await readFleet(session, homes, plan))
   const sharedHome = await homes.findShared()
   const together = sharedHome && (await readSharing(session, sharedHome, fleet.sharing, plan))
   const entries = await readQuarantine(session)
@@ -51,7 +55,7 @@ export async function upTenants(given: TenantsRun): Promise<void> {
   )
   const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
   for (const one of chosen.out) tally.quarantined(one)
-  const behind = chosen.able.filter((member) => !isDone(member, chain, goal))
+  const behind = chosen.able.filter((member) => !isDone(member, chain, goal, repeatable))
   tally.unchanged((fleet.atHead ?? 0) + countTenants(chosen.able) - countTenants(behind))
   tally.expect(behind.length)
   given.tellShared()
@@ -63,8 +67,12 @@ export async function upTenants(given: TenantsRun): Promise<void> {
     if (refused !== undefined) tally.heldBack(refused)
   }
   // Otherwise each worker would find out at its first tenant.
-  if (behind.length > 0 && options.dryRun !== true) await recordHistory(session, chain)
-  const run: UpwardRun = { project, options, tenant, sharedBefore: given.sharedBefore, until: () => until }
+  if (behind.length > 0 && options.dryRun !== true) {
+    await recordHistory(session, chain)
+    await recordHistory(session, repeatables)
+  }
+  const { sharedBefore } = given
+  const run: UpwardRun = { project, options, tenant, repeatables, sharedBefore, until: () => until }
   const failed: FleetMember[] = []
   if (sharedHome !== undefined && together !== undefined && fleet.sharing > 0) {
     const refusal = await tryTogetherFirst(run, session, sharedHome, together, roster)

@@ -2,14 +2,17 @@
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { applyMigrations } from '../apply/apply-migrations.ts'
+import { applyRepeatables } from '../apply/apply-repeatables.ts'
 import { ledgerFailure } from '../apply/migration-failure.ts'
 import { rehearseMigrations } from '../apply/rehearse-migrations.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
+import type { Chain } from '../ledger/chain.ts'
 import { mirrorHead } from '../ledger/heads.ts'
 import { announceMigration, type Target } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import { collect, type Outcome } from '../outcome.ts'
 import { applyToShared } from '../shared-form/apply-shared.ts'
+import { repeatOnShared } from '../shared-form/repeat-on-shared.ts'
 import { rehearseOnShared } from '../shared-form/rehearse-shared.ts'
 import type { FleetMember } from './fleet-members.ts'
 import type { UpOptions } from './run-options.ts'
@@ -19,6 +22,8 @@ export interface UpwardRun {
   readonly project: MigrationProject
   readonly options: UpOptions
   readonly tenant: readonly Migration[]
+  /** They run where all of the numbered ones did. */
+  readonly repeatables: Chain<Repeatable>
   /** The first tenant migration that is not to run, nor any behind it; `undefined`: all are. */
   until(): string | undefined
   /** In a dry run: what the shared set lacks. */
@@ -27,14 +32,14 @@ export interface UpwardRun {
 
 /** One schema, on a session that is at home in its database. */
 export function upSchema(
-  { project, options, sharedBefore }: Pick<UpwardRun, 'project' | 'options' | 'sharedBefore'>,
+  run: Pick<UpwardRun, 'project' | 'options' | 'repeatables' | 'sharedBefore'>,
   session: Queryable,
   target: Target,
   migrations: readonly Migration[],
   {
     ledger,
     until,
-    database = project.db,
+    database = run.project.db,
   }: {
     ledger?: FleetMember['ledger']
     until?: string | undefined
@@ -42,6 +47,7 @@ export function upSchema(
     database?: AdminDatabase
   },
 ): Promise<Outcome> {
+  const { project, options, repeatables, sharedBefore } = run
   const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
   const { dryRun, statementTimeoutMs, signal } = options
   if (dryRun === true) {
@@ -51,6 +57,7 @@ export function upSchema(
         ...limits,
         ledger,
         heldBack: until,
+        repeatables: until === undefined ? repeatables : undefined,
         sharedBefore,
         onApplied,
       }),
@@ -58,10 +65,11 @@ export function upSchema(
   }
   let soFar = 0
   const end = migrations.findIndex(({ name }) => name === until)
-  const last = (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
+  const ends = until === undefined ? repeatables.migrations.at(-1)?.name : undefined
+  const last = ends ?? (end < 0 ? migrations : migrations.slice(0, end)).at(-1)?.name
   return collect(
-    (onApplied) =>
-      applyMigrations(session, target, migrations, {
+    async (onApplied) => {
+      await applyMigrations(session, target, migrations, {
         lockTimeoutMs,
         statementTimeoutMs,
         ledger,
@@ -72,7 +80,10 @@ export function upSchema(
           soFar = batch === 1 ? rows : soFar + rows
           options.onEvent?.({ type: 'batch', tenant: target.label, migration: name, rows: soFar })
         },
-      }),
+      })
+      if (until !== undefined) return
+      await applyRepeatables(session, target, repeatables, { lockTimeoutMs, statementTimeoutMs, onApplied })
+    },
     signal,
     last,
   )
@@ -103,7 +114,7 @@ export async function upThere(
         until: run.until(),
         database: elsewhere,
       })
-      if (result.applied.length > 0 && database !== undefined && run.options.dryRun !== true) {
+      if (database !== undefined && run.options.dryRun !== true) {
         await mirrorHead(session, run.project.db, { schema: target.schema, database })
       }
       return result
@@ -119,7 +130,7 @@ export async function upThere(
 
 /** All tenants that share tables. */
 export async function upTogether(
-  { project, options, tenant, until }: UpwardRun,
+  { project, options, tenant, repeatables, until }: UpwardRun,
   session: Queryable,
   home: SharedHome,
   { ledger }: FleetMember,
@@ -130,10 +141,14 @@ export async function upTogether(
   const migrations = end < 0 ? tenant : tenant.slice(0, Math.max(end, ledger?.applied.length ?? 0))
   let refused: string | undefined
   const onRefused = (name: string): void => void (refused = name)
+  const toEnd = until() === undefined
+  const usual = { lockTimeoutMs, listSharing, onRefused }
   const outcome = await collect(
     async (onApplied) => {
       if (options.dryRun !== true) {
-        return applyToShared(session, home, migrations, { lockTimeoutMs, listSharing, onApplied, onRefused })
+        await applyToShared(session, home, migrations, { ...usual, onApplied })
+        if (toEnd) await repeatOnShared(session, home, repeatables, { ...usual, onApplied })
+        return
       }
       const names = await rehearseOnShared(session, home, migrations, {
         lockTimeoutMs,
@@ -141,9 +156,10 @@ export async function upTogether(
         onFailed: onRefused,
       })
       for (const name of names) onApplied(name)
+      if (toEnd) await repeatOnShared(session, home, repeatables, { ...usual, planOnly: true })
     },
     options.dryRun === true ? undefined : options.signal,
-    migrations.at(-1)?.name,
+    (toEnd ? repeatables.migrations.at(-1)?.name : undefined) ?? migrations.at(-1)?.name,
   )
   return outcome.error?.code === 'TNY407' ? { ...outcome, refused } : outcome
 }

@@ -27,6 +27,9 @@ export interface Step {
 /** What the statement that moves a head says where the history does not know the step yet: a cast that fails. */
 export const UNKNOWN_STEP = 'tenantry: the history lacks this step'
 
+/** What the statements that move a ledger or a head say where it is not what it was: a cast that fails. */
+export const LEDGER_MOVED = 'tenantry: the ledger moved on'
+
 /**
  * Moves the head of a schema of this database, as the admin, and holds its row: whoever else migrates the schema waits
  * for the end of this transaction.
@@ -44,6 +47,22 @@ export function moveHead(schema: string, digest: string | undefined, version: nu
         set digest = excluded.digest, version = excluded.version, unfinished = null, updated_at = now()
       returning 1)
     select (case count(*) when 1 then '0' else ${quoteLiteral(UNKNOWN_STEP)} end)::int from moved`
+}
+
+/**
+ * The same for repeatable files, whose chain is one of its own. A schema in which no migration ran may have some.
+ * @param before what the head pointed to.
+ */
+export function moveRepeatable(schema: string, before: string | undefined, digest: string): string {
+  const [was, now] = [before === undefined ? 'null' : quoteLiteral(before), quoteLiteral(digest)]
+  return `with known as (select from tenantry.migration_history where digest = ${now}),
+    moved as (
+      insert into tenantry.migration_heads as m (schema_name, repeatable) select ${quoteLiteral(schema)}, ${now} from known
+      on conflict (schema_name, database_name) do update set repeatable = excluded.repeatable, updated_at = now()
+        where m.repeatable is not distinct from ${was}
+      returning 1)
+    select (case when (select count(*) from moved) = 1 then '0'
+      when exists (select from known) then ${quoteLiteral(LEDGER_MOVED)} else ${quoteLiteral(UNKNOWN_STEP)} end)::int`
 }
 
 /**

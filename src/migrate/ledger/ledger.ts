@@ -5,7 +5,7 @@ import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
-import { lacksTables } from './heads.ts'
+import { lacksTables, LEDGER_MOVED } from './heads.ts'
 
 /** A schema that migrations are for, and as whom they run there. */
 export interface Target {
@@ -44,6 +44,8 @@ export interface Ledger {
   readonly state: 'missing' | 'unsettled' | 'settled'
   /** What its head points to; `undefined` where nothing ran, or only another tool did. */
   readonly digest?: string | undefined
+  /** The same of repeatable files. */
+  readonly repeatable?: string | undefined
   /** Why it could not be read, where it could not. */
   readonly problem?: unknown
 }
@@ -60,6 +62,7 @@ const OUTSIDE_CLASS = LOCK_CLASS + 1
 const locate = (heads: boolean): string => `
   select json_build_object(
     'digest', ${heads ? 'h.digest' : 'null'},
+    'repeatable', ${heads ? 'h.repeatable' : 'null'},
     'missing', c.oid is null,
     'readable', has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'),
     'open', has_table_privilege(r.oid, c.oid, 'select, insert, update, delete, truncate')
@@ -73,6 +76,7 @@ const locate = (heads: boolean): string => `
 
 interface Located {
   readonly digest: string | null
+  readonly repeatable: string | null
   readonly missing: boolean
   readonly readable: boolean | null
   readonly open: boolean | null
@@ -110,9 +114,6 @@ export async function tryTargetLock(
 export function becomeOwner(target: Target): string {
   return target.ownerRole === undefined ? '' : `set local role ${quoteIdent(target.ownerRole)};`
 }
-
-/** What the statements that change a ledger say where it is not what it was: a cast that fails. */
-export const LEDGER_MOVED = 'tenantry: the ledger moved on'
 
 /**
  * Records a migration as number `position`, from 0, never before the rows that are there: node-pg-migrate orders by
@@ -176,12 +177,13 @@ async function readChunk(session: Queryable, targets: readonly Target[]): Promis
   })
   const ledgers: Ledger[] = []
   for (const [index, target] of targets.entries()) {
-    const { missing = true, readable = false, open = false, digest: head = null } = found[index] ?? {}
-    const digest = head ?? undefined
+    const { missing = true, readable = false, open = false } = found[index] ?? {}
+    const { digest = null, repeatable = null } = found[index] ?? {}
+    const heads = { digest: digest ?? undefined, repeatable: repeatable ?? undefined }
     const applied = names.get(target)
     const state = missing ? 'missing' : readable === true && open !== true ? 'settled' : 'unsettled'
-    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state, digest })
-    else ledgers.push({ ...(await readAsOwner(session, target)), state, digest })
+    if (missing || applied !== undefined) ledgers.push({ applied: applied ?? [], state, ...heads })
+    else ledgers.push({ ...(await readAsOwner(session, target)), state, ...heads })
   }
   return ledgers
 }
@@ -200,7 +202,7 @@ function selectNames(target: Target, position: number): string {
   return `select json_build_array(${position}, ${names})::text as names`
 }
 
-async function readAsOwner(session: Queryable, target: Target): Promise<Omit<Ledger, 'state' | 'digest'>> {
+async function readAsOwner(session: Queryable, target: Target): Promise<Pick<Ledger, 'applied' | 'problem'>> {
   try {
     await session.query(`begin; ${becomeOwner(target)}`)
     const names = await readNames(session, [target])

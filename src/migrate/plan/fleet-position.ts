@@ -56,10 +56,10 @@ export async function readPosition(
   )
   const [members, unplaced]: [PlacedMember[], { key: string; error: TenantryError }[]] = [[], []]
   for (const member of chosen) {
-    const { applied: names, problem } = read.get(member) ?? member.ledger ?? NOTHING_RAN
-    const ran = placeIn(sets.tenant, member, names, problem)
+    const its = read.get(member) ?? member.ledger ?? NOTHING_RAN
+    const ran = placeIn(sets.tenant, member, its.applied, its.problem)
     if (ran instanceof TenantryError) unplaced.push({ key: member.key, error: ran })
-    else members.push({ ...member, ran, model: modelOf(member), count: member.members ?? 1 })
+    else members.push({ ...member, ledger: its, ran, model: modelOf(member), count: member.members ?? 1 })
   }
   return {
     shared: sets.shared.length - missing.length,

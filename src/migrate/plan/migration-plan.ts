@@ -68,6 +68,8 @@ export interface MigrationPlan {
   readonly versions: readonly VersionGroup[]
   /** In the order in which they run. */
   readonly migrations: readonly PlannedMigration[]
+  /** Repeatable files of tenants that run again behind them, in order. */
+  readonly repeatable: readonly { readonly name: string; readonly tenants: number }[]
   /** Tenants that are behind, by wave. */
   readonly waves: readonly { readonly name: string; readonly tenants: number }[]
   /** Tenants of which it cannot be told what is to run. */

@@ -1,7 +1,10 @@
 /** Makes a plan of what `up` would do; changes nothing. */
+import type { Queryable } from '../../core/database.ts'
 import type { TenantModel } from '../../core/tenant.ts'
-import type { Migration } from '../files/migration.ts'
+import type { Migration, Repeatable } from '../files/migration.ts'
 import { planWaves } from '../fleet/plan-waves.ts'
+import type { Chain } from '../ledger/chain.ts'
+import { findChanged } from '../ledger/find-changed.ts'
 import { type LintedMigration, lintMigrations } from '../lint/lint-migrations.ts'
 import { blockedBy, type TableLock } from '../lint/locks/lock-mode.ts'
 import { refusedFindings } from '../lint/require-sound.ts'
@@ -25,16 +28,24 @@ export async function planFleet(
 ): Promise<MigrationPlan> {
   const { db, homes } = project
   const sets = { shared: await project.readShared(), tenant: await project.readTenant() }
+  const repeatables = await project.readRepeatables('tenant')
   const plan = planWaves(project.waves)
   return db.session(async (session) => {
     const position = await readPosition(db, session, homes, sets, { plan, only })
     const { members } = position
     const read = await lintMigrations({ ...sets, settings: project.lint, ...ranOf(position) })
-    const behind = members.filter(({ ran }) => ran < sets.tenant.length)
+    const again = await readAgain(session, members, repeatables)
+    const behind = members.filter((member) => member.ran < sets.tenant.length || again.has(member))
     const sizes = await readSizes(db, session, { ...position, members: behind }, tablesOf(read))
     return {
       versions: versionsOf(members, sets.tenant),
       migrations: read.map((each) => planned(each, sets.tenant.indexOf(each.migration), members, sizes)),
+      repeatable: repeatables.migrations
+        .map((file) => ({
+          name: file.name,
+          tenants: sum(members.filter((member) => again.get(member)?.includes(file) === true)),
+        }))
+        .filter(({ tenants }) => tenants > 0),
       waves: plan.waves
         .map(({ name }, place) => ({ name, tenants: sum(behind.filter(({ wave }) => wave === place)) }))
         .filter(({ tenants }) => tenants > 0),
@@ -42,6 +53,21 @@ export async function planFleet(
       refused: refusedFindings(read, project.lint),
     }
   })
+}
+
+/** The repeatable files that run again, of each member that has any. */
+async function readAgain(
+  session: Queryable,
+  members: readonly PlacedMember[],
+  chain: Chain<Repeatable>,
+): Promise<ReadonlyMap<PlacedMember, readonly Repeatable[]>> {
+  const again = new Map<PlacedMember, readonly Repeatable[]>()
+  const groups = Map.groupBy(members, ({ ledger }) => ledger?.repeatable)
+  for (const [head, group] of groups) {
+    const changed = await findChanged(session, chain, head)
+    if (changed.length > 0) for (const member of group) again.set(member, changed)
+  }
+  return again
 }
 
 /** What the lint wants to know of where everything ran. */

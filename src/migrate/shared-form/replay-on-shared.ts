@@ -9,7 +9,7 @@ import { failure } from '../apply/migration-failure.ts'
 import { offsetOfCharacter } from '../files/check-sql.ts'
 import { completeRows } from './complete-rows.ts'
 import { SHARED_TENANTS, sharedTarget } from '../ledger/ledger.ts'
-import { lineInFile, type Migration } from '../files/migration.ts'
+import { lineInFile, type Script } from '../files/migration.ts'
 import { keepSequences } from './shared-sequences.ts'
 import { type ReplayStep, replayRefused } from './shared-replay.ts'
 
@@ -17,7 +17,7 @@ import { type ReplayStep, replayRefused } from './shared-replay.ts'
 interface Replay {
   readonly tx: Queryable
   readonly home: SharedHome
-  readonly migration: Migration
+  readonly migration: Script
   readonly steps: readonly ReplayStep[]
 }
 
@@ -32,7 +32,7 @@ interface Replay {
 export async function replayOnShared(
   tx: Queryable,
   home: SharedHome,
-  migration: Migration,
+  migration: Script,
   steps: readonly ReplayStep[],
   listSharing: () => Promise<readonly string[]>,
 ): Promise<void> {
@@ -214,7 +214,7 @@ async function runAt(
 function lineOf(
   error: unknown,
   before: string,
-  migration: Migration,
+  migration: Script,
   step: ReplayStep,
   text: string,
 ): number | undefined {

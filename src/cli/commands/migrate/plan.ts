@@ -42,7 +42,7 @@ export function planCommand(shell: Shell): Command {
 }
 
 function render(
-  { versions, migrations, waves, refused }: MigrationPlan,
+  { versions, migrations, repeatable, waves, refused }: MigrationPlan,
   output: Output,
   sql: boolean,
 ): string {
@@ -56,9 +56,14 @@ function render(
   const findings = migrations.flatMap((migration) => migration.findings)
   return [
     ...(versions.length === 0 ? ['There are no tenants yet.'] : [renderTable(columns, versions, output)]),
-    ...(migrations.length === 0
+    ...(migrations.length + repeatable.length === 0
       ? ['Nothing is to run.']
       : migrations.map((migration) => showMigration(migration, output, sql))),
+    ...(repeatable.length === 0
+      ? []
+      : [
+          `run again: ${repeatable.map(({ name, tenants }) => `${clean(name)} (${tenants} ${tenants === 1 ? 'tenant' : 'tenants'})`).join(', ')}`,
+        ]),
     ...(waves.length < 2
       ? []
       : [`waves: ${waves.map(({ name, tenants }) => `${clean(name)} (${tenants})`).join(', then ')}`]),
