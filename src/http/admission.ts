@@ -110,8 +110,10 @@ export function createAdmission<R>(runtime: TenantRuntime, options: AdmissionOpt
     if (refs.length === 0 || isCentral) throw new TenantryError('TNY101')
     const found = refs.length === 1 ? runtime.directory.locate(refs[0] as TenantRef) : findCommon(refs)
     const tenant = found instanceof Promise ? await found : found
+    if (tenant?.status !== 'active') return requireServed(parts.raw, tenant, refs, signal)
     // Nearly always.
-    return tenant?.status === 'active' ? tenant : requireServed(parts.raw, tenant, refs, signal)
+    requireTenantVersion(tenant, version)
+    return tenant
   }
 }
 
