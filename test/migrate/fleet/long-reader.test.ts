@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { createTenancy, type Tenancy } from '../../../src/index.ts'
 import { createSampleControl, SAMPLE_MASTER_KEY, type SampleControl } from '../../lifecycle/sample-control.ts'
 import { waitFor } from '../../support/wait-for.ts'
@@ -75,11 +75,14 @@ test.each(['schema', 'shared'] as const)(
     const up = () => sample.control.migrate.up({ lockTimeoutMs: LOCK_TIMEOUT_MS, only })
     const reader = await readLong(home.schema)
     const stop = work(key)
+    onTestFinished(() => stop().then(() => undefined))
     const startedAt = performance.now()
     let met = 0
     while (performance.now() - startedAt < 1.2 * BOUND_MS) {
-      const { failed } = await up()
+      const { failed, tookMs } = await up()
       expect(failed).toHaveLength(1)
+      // Four attempts, and three pauses of half the timeout at least.
+      expect(tookMs).toBeGreaterThan(5 * LOCK_TIMEOUT_MS)
       expect(failed[0]?.error.message).toMatch(/lock timeout/)
       met += 1
     }
