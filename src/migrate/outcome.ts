@@ -1,5 +1,6 @@
 /** What became of one target of migrations. */
 import { TenantryError } from '../core/errors.ts'
+import type { Ledger } from './ledger/ledger.ts'
 
 export interface Outcome {
   /** Names that ran, before the failure too. */
@@ -7,6 +8,8 @@ export interface Outcome {
   readonly error?: TenantryError | undefined
   /** The migration that cannot run there, of any kind. */
   readonly refused?: string | undefined
+  /** What its ledger said before, where it was read on the spot alone. */
+  readonly ledger?: Ledger | undefined
   /** It was left between two migrations, because the run is to end. */
   readonly stopped?: boolean
 }

@@ -73,15 +73,22 @@ export function enterTarget(
   { moveHead, moveLedger, options }: Pick<Step, 'moveHead' | 'moveLedger' | 'options'>,
   limits: StepLimits,
 ): string[] {
-  const lockTimeoutMs = options.lockTimeoutMs ?? limits.lockTimeoutMs
-  const statementTimeoutMs = options.statementTimeoutMs ?? limits.statementTimeoutMs
   return [
     moveHead,
-    `set local lock_timeout = ${lockTimeoutMs}`,
-    ...(statementTimeoutMs === undefined ? [] : [`set local statement_timeout = ${statementTimeoutMs}`]),
+    ...limitStep(options, limits),
     ...(target.ownerRole === undefined ? [] : [`set local role ${quoteIdent(target.ownerRole)}`]),
     `set local search_path = ${quoteIdent(target.schema)}`,
     ...(moveLedger === undefined ? [] : [moveLedger]),
+  ]
+}
+
+/** Statements that hold the rest of the transaction to its limits: the file's own, else the run's. */
+export function limitStep(options: MigrationOptions, limits: StepLimits): string[] {
+  const lockTimeoutMs = options.lockTimeoutMs ?? limits.lockTimeoutMs
+  const statementTimeoutMs = options.statementTimeoutMs ?? limits.statementTimeoutMs
+  return [
+    `set local lock_timeout = ${lockTimeoutMs}`,
+    ...(statementTimeoutMs === undefined ? [] : [`set local statement_timeout = ${statementTimeoutMs}`]),
   ]
 }
 

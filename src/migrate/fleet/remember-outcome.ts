@@ -1,6 +1,7 @@
 /** What the catalog remembers of a run's outcomes: who fails for good, and who is well again. */
 import type { AdminDatabase } from '../../core/database.ts'
 import type { Migration } from '../files/migration.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { Outcome } from '../outcome.ts'
 import type { FleetMember } from './fleet-members.ts'
 import { isLasting, quarantine, type Quarantined, release } from './quarantine.ts'
@@ -14,7 +15,7 @@ export async function rememberOutcome(
   entries: ReadonlyMap<string, Quarantined>,
   migrations: readonly Migration[],
   member: FleetMember,
-  { applied, error, stopped }: Outcome,
+  { applied, error, stopped, ledger = member.ledger }: Outcome,
 ): Promise<void> {
   // Tenants that share tables are one target: there is nobody whom leaving it out would help.
   if (member.members !== undefined) return
@@ -22,17 +23,18 @@ export async function rememberOutcome(
     if (entries.has(member.id) && stopped !== true) await release(db, [member.id])
     return
   }
-  const failed = failedMigration(migrations, member, applied)
+  const failed = failedMigration(migrations, ledger, applied)
   if (failed !== undefined && isLasting(error)) await quarantine(db, member.id, failed, error)
 }
 
 /** The one behind the last that ran. */
 function failedMigration(
   migrations: readonly Migration[],
-  { ledger }: FleetMember,
+  ledger: Ledger | undefined,
   applied: readonly string[],
 ): Migration | undefined {
   const last = applied.at(-1)
   if (last !== undefined) return migrations[migrations.findIndex(({ name }) => name === last) + 1]
-  return ledger === undefined ? undefined : migrations[ledger.applied.length]
+  // Of a ledger that cannot be read it is not known.
+  return ledger === undefined || ledger.problem !== undefined ? undefined : migrations[ledger.applied.length]
 }

@@ -1,9 +1,8 @@
 /** `down`: undoes tenant migrations, the newest first. */
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
-import { ledgerFailure } from '../apply/migration-failure.ts'
 import { requireDown, revertMigrations, type RevertOptions } from '../apply/revert-migrations.ts'
 import type { Migration } from '../files/migration.ts'
-import { announceMigration, type Target } from '../ledger/ledger.ts'
+import type { Target } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import { collect, type Outcome } from '../outcome.ts'
 import { revertOnShared } from '../shared-form/revert-shared.ts'
@@ -21,6 +20,7 @@ import {
   type RunOptions,
 } from './run-options.ts'
 import { createTally } from './tally.ts'
+import { workThere } from './work-there.ts'
 
 /** `steps` or `to`, never both. */
 export interface DownOptions extends RunOptions {
@@ -68,7 +68,7 @@ export async function runDown(project: MigrationProject, options: DownOptions): 
                     listSharing: homes.listSharing.bind(homes),
                     onReverted,
                   }),
-                options.signal,
+                options.dryRun === true ? undefined : options.signal,
               ),
         here: (own, { target, ledger }) => revert.schema(own, target, ledger),
         there: (elsewhere, member) => revert.there(elsewhere, member),
@@ -119,18 +119,6 @@ function downStep(
   return {
     limits,
     schema,
-    async there(elsewhere, { target }) {
-      try {
-        const outcome = await elsewhere.session(async (session) => {
-          await requirePlainStrings(session)
-          return schema(session, { ...target, tenantId: undefined })
-        })
-        const announcement = announceMigration(target)
-        if (outcome.applied.length > 0 && announcement !== '') await project.db.query(announcement)
-        return outcome
-      } catch (error) {
-        return { applied: [], error: ledgerFailure(error, target) }
-      }
-    },
+    there: (elsewhere, member) => workThere(project, elsewhere, member, dryRun, schema),
   }
 }

@@ -3,19 +3,18 @@ import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { SharedHome } from '../../core/homes.ts'
 import { applyMigrations } from '../apply/apply-migrations.ts'
 import { applyRepeatables } from '../apply/apply-repeatables.ts'
-import { ledgerFailure } from '../apply/migration-failure.ts'
 import { rehearseMigrations } from '../apply/rehearse-migrations.ts'
 import type { Migration, Repeatable } from '../files/migration.ts'
 import type { Chain } from '../ledger/chain.ts'
-import { mirrorHead } from '../ledger/heads.ts'
-import { announceMigration, type Target } from '../ledger/ledger.ts'
-import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
+import type { Target } from '../ledger/ledger.ts'
+import type { MigrationProject } from '../migration-project.ts'
 import { collect, type Outcome } from '../outcome.ts'
 import { applyToShared } from '../shared-form/apply-shared.ts'
 import { repeatOnShared } from '../shared-form/repeat-on-shared.ts'
 import { rehearseOnShared } from '../shared-form/rehearse-shared.ts'
 import type { FleetMember } from './fleet-members.ts'
 import type { UpOptions } from './run-options.ts'
+import { workThere } from './work-there.ts'
 
 /** What the steps of a run have in common. */
 export interface UpwardRun {
@@ -98,34 +97,12 @@ export function upHere(
   return upSchema(run, session, target, run.tenant, { ledger, until: run.until() })
 }
 
-/** A tenant in a database of its own; others do not stop where that cannot be reached. */
-export async function upThere(
-  run: UpwardRun,
-  elsewhere: AdminDatabase,
-  { target, database }: FleetMember,
-): Promise<Outcome> {
-  let applied: readonly string[] = []
-  try {
-    const outcome = await elsewhere.session(async (session) => {
-      await requirePlainStrings(session)
-      // Nobody listens there.
-      const quiet = { ...target, tenantId: undefined }
-      const result = await upSchema(run, session, quiet, run.tenant, {
-        until: run.until(),
-        database: elsewhere,
-      })
-      if (database !== undefined && run.options.dryRun !== true) {
-        await mirrorHead(session, run.project.db, { schema: target.schema, database })
-      }
-      return result
-    })
-    applied = outcome.applied
-    const announcement = announceMigration(target)
-    if (applied.length > 0 && announcement !== '') await run.project.db.query(announcement)
-    return outcome
-  } catch (error) {
-    return { applied, error: ledgerFailure(error, target) }
-  }
+/** A tenant in a database of its own. */
+export function upThere(run: UpwardRun, elsewhere: AdminDatabase, member: FleetMember): Promise<Outcome> {
+  const { project, options, tenant } = run
+  return workThere(project, elsewhere, member, options.dryRun, (session, target, ledger) =>
+    upSchema(run, session, target, tenant, { ledger, until: run.until(), database: elsewhere }),
+  )
 }
 
 /** All tenants that share tables. */
@@ -136,13 +113,16 @@ export async function upTogether(
   { ledger }: FleetMember,
 ): Promise<Outcome> {
   const listSharing = project.homes.listSharing.bind(project.homes)
-  const lockTimeoutMs = options.lockTimeoutMs ?? project.lockTimeoutMs
+  const limits = {
+    lockTimeoutMs: options.lockTimeoutMs ?? project.lockTimeoutMs,
+    statementTimeoutMs: options.statementTimeoutMs,
+  }
   const end = tenant.findIndex(({ name }) => name === until())
   const migrations = end < 0 ? tenant : tenant.slice(0, Math.max(end, ledger?.applied.length ?? 0))
   let refused: string | undefined
   const onRefused = (name: string): void => void (refused = name)
   const toEnd = until() === undefined
-  const usual = { lockTimeoutMs, listSharing, onRefused }
+  const usual = { ...limits, listSharing, onRefused }
   const outcome = await collect(
     async (onApplied) => {
       if (options.dryRun !== true) {
@@ -151,7 +131,7 @@ export async function upTogether(
         return
       }
       const names = await rehearseOnShared(session, home, migrations, {
-        lockTimeoutMs,
+        ...limits,
         listSharing,
         onFailed: onRefused,
       })

@@ -160,23 +160,32 @@ export async function readSteps(session: Queryable, digest: string): Promise<Ste
  * leaves out is mended by `verifyHeads`.
  * @param there one connection to the tenant's database.
  * @param here one connection to the catalog's.
+ * @returns whether the catalog knew another one.
  */
 export async function mirrorHead(
   there: Queryable,
   here: Queryable,
   { schema, database }: { readonly schema: string; readonly database: string },
-): Promise<void> {
-  const { rows } = await there.query<{ head: string }>(
-    `select json_build_array(digest, version, repeatable, unfinished)::text as head
-     from tenantry.migration_heads where database_name = '' and schema_name = $1`,
-    [schema],
-  )
-  if (rows[0] === undefined) return
-  await here.query(
-    `insert into tenantry.migration_heads (schema_name, database_name, digest, version, repeatable, unfinished)
+): Promise<boolean> {
+  const { rows } = await there
+    .query<{ head: string }>(
+      `select json_build_array(digest, version, repeatable, unfinished)::text as head
+       from tenantry.migration_heads where database_name = '' and schema_name = $1`,
+      [schema],
+    )
+    .catch((error: unknown) => {
+      if (lacksTables(error)) return { rows: [] }
+      throw error
+    })
+  if (rows[0] === undefined) return false
+  const { rowCount } = await here.query(
+    `insert into tenantry.migration_heads as mirror (schema_name, database_name, digest, version, repeatable, unfinished)
      select $1, $2, h ->> 0, (h ->> 1)::bigint, h ->> 2, h ->> 3 from (select $3::jsonb) as found (h)
      on conflict (schema_name, database_name) do update set digest = excluded.digest, version = excluded.version,
-       repeatable = excluded.repeatable, unfinished = excluded.unfinished, updated_at = now()`,
+       repeatable = excluded.repeatable, unfinished = excluded.unfinished, updated_at = now()
+     where (mirror.digest, mirror.version, mirror.repeatable, mirror.unfinished)
+       is distinct from (excluded.digest, excluded.version, excluded.repeatable, excluded.unfinished)`,
     [schema, database, rows[0].head],
   )
+  return rowCount === 1
 }

@@ -6,7 +6,8 @@ import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
 import { quoteIdent } from '../../sql/quote.ts'
 import { failure, ledgerFailure } from '../apply/migration-failure.ts'
-import { CLEAN_SESSION, foundOtherwise } from '../apply/step.ts'
+import { retryLocks, usualRetry } from '../apply/lock-retry.ts'
+import { CLEAN_SESSION, foundOtherwise, limitStep, type StepLimits } from '../apply/step.ts'
 import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import { moveHead, recordHistory } from '../ledger/heads.ts'
@@ -23,8 +24,7 @@ import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay, type ReplayStep } from './shared-replay.ts'
 
-export interface ApplySharedOptions {
-  readonly lockTimeoutMs: number
+export interface ApplySharedOptions extends StepLimits {
   readonly listSharing: TenantHomes['listSharing']
   /** Called after each commit. */
   readonly onApplied?: ((name: string) => void) | undefined
@@ -65,8 +65,9 @@ export async function applyToShared(
     const migration = missing[0]
     const position = migrations.length - missing.length
     const steps = plans.get(migration.name) ?? []
-    if (await applyOne(session, home, { chain, position }, steps, options))
-      options.onApplied?.(migration.name)
+    const retry = usualRetry(migration.options.lockTimeoutMs ?? options.lockTimeoutMs)
+    const attempt = (): Promise<boolean> => applyOne(session, home, { chain, position }, steps, options)
+    if (await retryLocks(retry, attempt)) options.onApplied?.(migration.name)
     // Where it was not this run, it was another one.
     missing = missing.slice(1)
   }
@@ -104,7 +105,7 @@ async function applyOne(
   steps: readonly ReplayStep[],
   options: ApplySharedOptions,
 ): Promise<boolean> {
-  const { lockTimeoutMs, listSharing } = options
+  const { listSharing } = options
   const target = sharedTarget(home)
   const owner = quoteIdent(home.ownerRole)
   const before = chain.migrations.slice(0, position)
@@ -124,7 +125,7 @@ async function applyOne(
       return false
     }
     await session.query(moveHead(target.schema, chain.digests[position], migration.version))
-    await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
+    await session.query(limitStep(migration.options, options).join('; '))
     await replayOnShared(session, home, migration, steps, () => listSharing(session))
     await session.query(`set local role ${owner}; ${recordMigration(target, migration.name, position)};
       set local role none; notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)

@@ -2,19 +2,21 @@
 import type { Queryable } from '../../core/database.ts'
 import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
-import { failure } from '../apply/migration-failure.ts'
+import { failure, ledgerFailure } from '../apply/migration-failure.ts'
+import { CLEAN_SESSION, limitStep, type StepLimits } from '../apply/step.ts'
 import { findMissing } from '../ledger/find-missing.ts'
-import { readLedgers, sharedTarget } from '../ledger/ledger.ts'
+import { readLedgers, sharedTarget, type Ledger } from '../ledger/ledger.ts'
 import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay } from './shared-replay.ts'
 
-export interface RehearseOptions {
-  readonly lockTimeoutMs: number
+export interface RehearseOptions extends StepLimits {
   readonly listSharing: TenantHomes['listSharing']
   /** Told before an error is thrown which migration it is about. */
   readonly onFailed: (name: string) => void
 }
+
+const NOTHING: Ledger = { applied: [], state: 'missing' }
 
 /**
  * Runs what is missing in one transaction, as `applyToShared` does in one each, and rolls it back. It takes the same locks.
@@ -26,10 +28,11 @@ export async function rehearseOnShared(
   session: Queryable,
   home: SharedHome,
   migrations: readonly Migration[],
-  { lockTimeoutMs, listSharing, onFailed }: RehearseOptions,
+  { listSharing, onFailed, ...limits }: RehearseOptions,
 ): Promise<readonly string[]> {
   const target = sharedTarget(home)
-  const [ledger = { applied: [], state: 'missing' as const }] = await readLedgers(session, [target])
+  const [ledger = NOTHING] = await readLedgers(session, [target])
+  if (ledger.problem !== undefined) throw ledgerFailure(ledger.problem, target)
   const missing = findMissing(migrations, ledger.applied, target.label)
   if (missing.length === 0) return []
   let current = missing[0]
@@ -42,7 +45,9 @@ export async function rehearseOnShared(
     await lockShared(session)
     for (const [place, migration] of missing.entries()) {
       current = migration
-      await session.query(`set local lock_timeout = ${lockTimeoutMs}`)
+      // What the one before had of its own must not hold for the next.
+      const { statementTimeoutMs = 0 } = limits
+      await session.query(limitStep(migration.options, { ...limits, statementTimeoutMs }).join('; '))
       await replayOnShared(session, home, migration, plans[place] ?? [], () => listSharing(session))
     }
     return missing.map(({ name }) => name)
@@ -50,6 +55,6 @@ export async function rehearseOnShared(
     if (current !== undefined) onFailed(current.name)
     throw failure(error, target, current?.file ?? '')
   } finally {
-    await session.query('rollback').catch(() => undefined)
+    await session.query(`rollback; ${CLEAN_SESSION}`).catch(() => undefined)
   }
 }

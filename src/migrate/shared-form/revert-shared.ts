@@ -4,9 +4,10 @@ import type { Queryable } from '../../core/database.ts'
 import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
 import { quoteIdent, quoteLiteral } from '../../sql/quote.ts'
-import { CLEAN_SESSION } from '../apply/step.ts'
+import { retryLocks, usualRetry } from '../apply/lock-retry.ts'
 import { failure } from '../apply/migration-failure.ts'
 import { findRevertible, type Revertible, type RevertOptions } from '../apply/revert-migrations.ts'
+import { CLEAN_SESSION, limitStep } from '../apply/step.ts'
 import type { Migration } from '../files/migration.ts'
 import { chainOf } from '../ledger/chain.ts'
 import { moveHead, recordHistory } from '../ledger/heads.ts'
@@ -37,36 +38,70 @@ export async function revertOnShared(
     // All are planned before one runs: what is refused is refused while nothing has happened.
     return { migration, plan: planReplay(migration) }
   })
-  const ledger = `${quoteIdent(home.pattern)}.pgmigrations`
-  const dryRun = options.dryRun === true
+  if (steps.length === 0) return
   const chain = chainOf(migrations)
-  if (steps.length > 0) await recordHistory(session, chain)
-  for (const [place, { migration, plan }] of steps.entries()) {
-    try {
-      if (!dryRun || place === 0) await session.query('begin')
-      await lockShared(session)
+  const undo = async ({ migration, plan }: (typeof steps)[number], place: number): Promise<void> => {
+    await lockShared(session)
+    if (options.dryRun !== true) {
       const left = options.applied.length - place - 1
       await session.query(moveHead(target.schema, chain.digests[left - 1], migrations[left - 1]?.version))
-      await session.query(`set local lock_timeout = ${options.lockTimeoutMs}`)
-      await replayOnShared(session, home, migration, plan, () => options.listSharing(session))
-      await session.query(`set local role ${quoteIdent(home.ownerRole)}`)
-      const removed = await session.query(
-        `delete from ${ledger} where name = $1 and id = (select id from ${ledger} order by run_on desc, id desc limit 1)`,
-        [migration.name],
-      )
-      if (removed.rowCount !== 1) throw new Error(`${quoteLiteral(migration.name)} is not the last that ran`)
-      await session.query('set local role none')
-      if (!dryRun) await session.query(`notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)
-    } catch (error) {
-      await session.query('rollback').catch(() => undefined)
-      throw failure(error, target, migration.file)
     }
-    options.onReverted?.(migration.name)
+    // In a dry run what the one before had of its own must not hold for the next.
+    const { statementTimeoutMs = 0 } = options
+    await session.query(limitStep(migration.options, { ...options, statementTimeoutMs }).join('; '))
+    await replayOnShared(session, home, migration, plan, () => options.listSharing(session))
+    await removeRecord(session, home, migration)
   }
-  if (dryRun && steps.length > 0) await session.query(`rollback; ${CLEAN_SESSION}`)
+  if (options.dryRun === true) return rehearse()
+  await recordHistory(session, chain)
+  for (const [place, step] of steps.entries()) {
+    await retryLocks(usualRetry(options.lockTimeoutMs), async () => {
+      try {
+        await session.query('begin')
+        await undo(step, place)
+        await session.query(`notify ${CATALOG_CHANNEL}; commit; ${CLEAN_SESSION}`)
+      } catch (error) {
+        await session.query('rollback').catch(() => undefined)
+        throw failure(error, target, step.migration.file)
+      }
+    })
+    options.onReverted?.(step.migration.name)
+  }
+
+  async function rehearse(): Promise<void> {
+    let current = steps[0]
+    try {
+      await session.query('begin')
+      for (const [place, step] of steps.entries()) {
+        current = step
+        await undo(step, place)
+        options.onReverted?.(step.migration.name)
+      }
+    } catch (error) {
+      throw failure(error, target, current?.migration.file ?? '')
+    } finally {
+      await session.query(`rollback; ${CLEAN_SESSION}`).catch(() => undefined)
+    }
+  }
 }
 
+async function removeRecord(
+  session: Queryable,
+  { pattern, ownerRole }: SharedHome,
+  { name }: Migration,
+): Promise<void> {
+  const ledger = `${quoteIdent(pattern)}.pgmigrations`
+  await session.query(`set local role ${quoteIdent(ownerRole)}`)
+  const removed = await session.query(
+    `delete from ${ledger} where name = $1 and id = (select id from ${ledger} order by run_on desc, id desc limit 1)`,
+    [name],
+  )
+  if (removed.rowCount !== 1) throw new Error(`${quoteLiteral(name)} is not the last that ran`)
+  await session.query('set local role none')
+}
+
+/** Whether the up part was code is no matter: a down part that is has been refused. */
 function asMigration({ migration, down }: Revertible): Migration {
   const { sql, line, lines, statements, options } = down
-  return { ...migration, up: sql, line, lines, statements, options }
+  return { ...migration, up: sql, line, lines, statements, options, perTenant: undefined }
 }
