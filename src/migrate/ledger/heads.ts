@@ -166,11 +166,17 @@ export async function mirrorHead(
   here: Queryable,
   { schema, database }: { readonly schema: string; readonly database: string },
 ): Promise<void> {
-  const { rows } = await there.query<{ head: string }>(
-    `select json_build_array(digest, version, repeatable, unfinished)::text as head
-     from tenantry.migration_heads where database_name = '' and schema_name = $1`,
-    [schema],
-  )
+  const { rows } = await there
+    .query<{ head: string }>(
+      `select json_build_array(digest, version, repeatable, unfinished)::text as head
+       from tenantry.migration_heads where database_name = '' and schema_name = $1`,
+      [schema],
+    )
+    .catch((error: unknown) => {
+      // Nothing ran there yet.
+      if (lacksTables(error)) return { rows: [] }
+      throw error
+    })
   if (rows[0] === undefined) return
   await here.query(
     `insert into tenantry.migration_heads (schema_name, database_name, digest, version, repeatable, unfinished)
