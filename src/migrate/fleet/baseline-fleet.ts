@@ -1,7 +1,7 @@
 /** `migrate baseline`: takes over, for every tenant, what another tool ran there. */
 import { MIGRATION_FORMATS, type MigrationFormat } from '../../core/config.ts'
-import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
+import { mirrorHead } from '../ledger/heads.ts'
 import type { Target } from '../ledger/ledger.ts'
 import { takeOver, type TakeOverOptions } from '../ledger/take-over.ts'
 import type { MigrationProject } from '../migration-project.ts'
@@ -65,12 +65,15 @@ export function fleetBaseline(project: MigrationProject): FleetBaseline {
         const targets: BaselineReport['targets'][number][] = []
         const failed: BaselineReport['failed'][number][] = []
         for (const { key, target, database } of places) {
-          const run = (there: Queryable): Promise<readonly string[]> =>
-            takeOver(there, target, migrations, options)
+          const { schema } = target
           try {
             const recorded = await (database === undefined
-              ? run(session)
-              : db.inDatabase(database).session(run))
+              ? takeOver(session, target, migrations, options)
+              : db.inDatabase(database).session(async (there) => {
+                  const names = await takeOver(there, target, migrations, options)
+                  if (dryRun !== true) await mirrorHead(there, session, { schema, database })
+                  return names
+                }))
             targets.push({ key, recorded })
           } catch (error) {
             if (!(error instanceof TenantryError && /^TNY4(03|13)$/.test(error.code))) throw error

@@ -174,6 +174,7 @@ export async function mirrorHead(
       [schema],
     )
     .catch((error: unknown) => {
+      // Nothing ran there yet.
       if (lacksTables(error)) return { rows: [] }
       throw error
     })

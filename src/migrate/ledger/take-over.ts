@@ -1,9 +1,10 @@
-/** Records in `pgmigrations` what another tool ran in a schema, so that migrations go on from there. */
+/** Records in `pgmigrations`, and in the head, what another tool ran in a schema, so that migrations go on from there. */
 import type { MigrationFormat } from '../../core/config.ts'
 import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { quoteLiteral } from '../../sql/quote.ts'
 import type { Migration } from '../files/migration.ts'
+import { chainOf } from './chain.ts'
 import { findMissing } from './find-missing.ts'
 import {
   FOREIGN_LEDGERS,
@@ -13,9 +14,11 @@ import {
   readForeign,
   type TablePlace,
 } from './foreign-ledgers.ts'
+import { moveHead, recordHistory } from './heads.ts'
 import {
   announceMigration,
   becomeOwner,
+  type Ledger,
   ledgerTable,
   lockTarget,
   readLedgers,
@@ -54,12 +57,18 @@ export async function takeOver(
   const { applied } = ledger
   if (applied.length > 0 && options.to === undefined && isOwnLedger(target, options)) {
     findMissing(migrations, applied, target.label)
+    if (ledger.digest === undefined && options.dryRun !== true)
+      await setHead(session, target, migrations, ledger)
     return []
   }
   const names = await namesThatRan(session, target, migrations, options)
   if (applied.length > 0) {
     findMissing(migrations, applied, target.label)
-    if (applied.length >= names.length) return []
+    if (applied.length >= names.length) {
+      if (ledger.digest === undefined && options.dryRun !== true)
+        await setHead(session, target, migrations, ledger)
+      return []
+    }
     throw refused(
       target,
       `pgmigrations records ${applied.length} migrations, and ${names.length} ran`,
@@ -68,11 +77,17 @@ export async function takeOver(
   }
   if (names.length === 0 || options.dryRun === true) return names
   await settleLedger(session, target, ledger)
+  const chain = chainOf(migrations)
+  const at = names.length - 1
+  await recordHistory(session, chain)
   const table = ledgerTable(target.schema)
   const list = names.map(quoteLiteral).join(', ')
   try {
     const { rows } = await session
-      .query(`begin; ${lockTarget(target)}; ${becomeOwner(target)}`)
+      .query(
+        `begin; ${lockTarget(target)}; ${moveHead(target.schema, chain.digests[at], migrations[at]?.version)};
+         ${becomeOwner(target)}`,
+      )
       .then(() => session.query<{ free: string }>(`select (not exists (select from ${table}))::text as free`))
     if (rows[0]?.free !== 'true') throw refused(target, 'somebody else migrates it right now', 'Try again.')
     await session.query(`insert into ${table} (name, run_on)
@@ -83,6 +98,19 @@ export async function takeOver(
     throw error instanceof TenantryError ? error : unreadable(target, 'pgmigrations', error)
   }
   return names
+}
+
+/** Of a schema whose ledger is right, and of which the catalog knows nothing. */
+async function setHead(
+  session: Queryable,
+  { schema }: Target,
+  migrations: readonly Migration[],
+  { applied }: Ledger,
+): Promise<void> {
+  const chain = chainOf(migrations)
+  const at = applied.length - 1
+  await recordHistory(session, chain)
+  await session.query(moveHead(schema, chain.digests[at], migrations[at]?.version))
 }
 
 function isOwnLedger({ schema }: Target, { from, table = 'pgmigrations' }: TakeOverOptions): boolean {

@@ -76,6 +76,13 @@ async function takeOver(
   expect(ledger?.there).toBe(false)
   expect(await plane.migrate.baseline(options)).toEqual(dry)
   expect(await recorded(schema)).toEqual(names)
+  // The catalog knows of it at once: there is nothing to mend, and nobody counts as behind.
+  expect((await plane.migrate.status({ verify: true })).found).toEqual([])
+  const [head] = await db.sql<{ known: boolean }>(
+    'select digest is not null as known from tenantry.migration_heads where schema_name = $1',
+    [schema],
+  )
+  expect(head?.known).toBe(true)
   expect(await plane.migrate.baseline(options)).toEqual({ targets: [{ key, recorded: [] }], failed: [] })
   const { failed, tenants } = await plane.migrate.up()
   expect(failed).toEqual([])
@@ -233,6 +240,28 @@ test('what ran must be the beginning of the files', async () => {
     targets: [{ key: made.key, recorded: [names[0]] }],
     failed: [],
   })
+})
+
+test('what node-pg-migrate ran by itself is taken into the heads by verify, and by baseline', async () => {
+  const made = await makeTenant()
+  await folder.write({ '1_a.sql': 'create table a (id int);' })
+  const runTool = (): Promise<unknown> =>
+    runner({
+      databaseUrl: made.url,
+      dir: folder.path,
+      direction: 'up',
+      migrationsTable: 'pgmigrations',
+      migrationsSchema: made.schema,
+      log: () => undefined,
+    })
+  await runTool()
+  expect(await plane.migrate.baseline()).toMatchObject({ targets: [{ recorded: [] }], failed: [] })
+  expect((await plane.migrate.status({ verify: true })).found).toEqual([])
+  await folder.write({ '2_b.sql': 'create table b (id int);' })
+  await runTool()
+  expect((await plane.migrate.status({ verify: true })).found).toEqual([{ key: made.key, kind: 'mended' }])
+  expect((await plane.migrate.status({ verify: true })).found).toEqual([])
+  expect(await plane.migrate.up()).toMatchObject({ tenants: [], unchanged: 1, failed: [] })
 })
 
 test('without a ledger a name says what ran; an empty schema is no such database', async () => {
