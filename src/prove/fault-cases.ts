@@ -68,45 +68,69 @@ async function healed({ arena }: Field, { attacker, victim }: Pair): Promise<str
 }
 
 const LOST = 'lost at COMMIT'
-const WAITS = 'tenantry_canary_waits'
+/** How long it may take a COMMIT to reach the server. */
+const PATIENCE_MS = 5_000
 
-/** Makes the COMMIT after such a row take a second, so that it can be met; @returns what takes that back */
-async function slowDownCommit(admin: AdminDatabase, arena: Arena): Promise<() => Promise<void>> {
+/**
+ * Holds a key, for as long as `fn` runs, that a COMMIT of the attacker's has to wait for: so that it can be met in that moment.
+ * @param fn `insert` makes the attacker's transaction one that waits; `waiting` gives the sessions that do, once there is one.
+ */
+async function holdingKey<T>(
+  { admin, arena }: Field,
+  fn: (insert: string, waiting: () => Promise<number[]>) => Promise<T>,
+): Promise<T> {
   const { home } = arena.attacker
-  const table = ownTable(arena)
-  const name = `${table.slice(0, table.lastIndexOf('.'))}.${WAITS}`
-  const asOwner = (sql: string): Promise<void> =>
-    databaseOf(admin, arena.attacker).transaction(async (tx) => {
-      await tx.query(`set local role ${quoteIdent(home.ownerRole)}; ${sql}`)
-    })
+  const own = ownTable(arena)
+  const table = `${own.slice(0, own.lastIndexOf('.'))}.tenantry_canary_key`
+  const db = databaseOf(admin, arena.attacker)
+  const asOwner = (sql: string): Promise<unknown> =>
+    db.transaction((tx) => tx.query(`set local role ${quoteIdent(home.ownerRole)}; ${sql}`))
+  await asOwner(`create table if not exists ${table} (key integer unique deferrable initially deferred);
+    grant insert on ${table} to ${quoteIdent(home.role)}`)
+  const insert = `insert into ${table} (key) values (1)`
   try {
-    await asOwner(`create function ${name}() returns trigger language plpgsql as $body$
-        begin perform pg_catalog.pg_sleep(1); return null; end $body$;
-      create constraint trigger ${WAITS} after insert on ${table} deferrable initially deferred
-        for each row when (new.note = ${quoteLiteral(LOST)}) execute function ${name}()`)
-  } catch {
-    // Where owners may not write functions, the COMMIT is met as early as it may be.
-    return async () => undefined
+    return await db.session(async (session) => {
+      await session.query(`begin; set local role ${quoteIdent(home.ownerRole)}; ${insert}`)
+      const { rows } = await session.query<{ id: string }>('select pg_current_xact_id()::xid::text as id')
+      try {
+        return await fn(insert, () => waitersFor(db, rows[0]?.id ?? ''))
+      } finally {
+        await session.query('rollback')
+      }
+    })
+  } finally {
+    await asOwner(`drop table ${table}`)
   }
-  return () => asOwner(`drop trigger ${WAITS} on ${table}; drop function ${name}()`)
+}
+
+async function waitersFor(db: AdminDatabase, transaction: string): Promise<number[]> {
+  for (const until = performance.now() + PATIENCE_MS; performance.now() < until; await sleep(10)) {
+    const { rows } = await db.query<{ pid: string }>(
+      'select pid::text as pid from pg_locks where not granted and transactionid = $1::xid',
+      [transaction],
+    )
+    if (rows.length > 0) return rows.map(({ pid }) => Number(pid))
+  }
+  return []
 }
 
 const lostAtCommit: LiveAttack = {
   case: 'P4',
   name: 'a connection that is lost during COMMIT',
   harm: 'state',
-  async run(field) {
-    const { arena, admin } = field
-    const quicken = await slowDownCommit(admin, arena)
-    try {
-      return await onOwnConnections(field, async (pair) => {
+  run: (field) =>
+    holdingKey(field, (insert, waiting) =>
+      onOwnConnections(field, async (pair) => {
+        const { arena, admin } = field
         const client = await pair.attacker.connect()
         await client.query('begin')
-        const session = await sessionOf(client)
+        const { login } = await sessionOf(client)
+        await client.query(insert)
         await client.query(`insert into ${ownTable(arena)} (note) values (${quoteLiteral(LOST)})`)
         const fate = fateOf(client.query('commit'))
-        await sleep(100)
-        const missed = await endIt(admin, session)
+        // Exactly the session that waits: behind a pooler another one may have the number of before.
+        const [pid] = await waiting()
+        const missed = pid === undefined ? undefined : await endIt(admin, { pid, login })
         const told = await fate
         client.release()
         if (missed !== undefined) return missed
@@ -115,11 +139,8 @@ const lostAtCommit: LiveAttack = {
         const rows = (await readNotes(pair.attacker, ownTable(arena))).filter((text) => text.includes(LOST))
         if (rows.length > 1) found.push(`it was done ${rows.length} times`)
         return found
-      })
-    } finally {
-      await quicken()
-    }
-  },
+      }),
+    ),
 }
 
 const dropped: LiveAttack = {
