@@ -66,6 +66,7 @@ test('--json gives the same shape for create, show, rename, suspend and resume',
       ownerRole: expect.stringMatching(/^tny_/),
       epoch: 1,
     },
+    version: 1,
     createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
   })
   expect(await project.json('tenants', 'show', 'customer-17')).toEqual({

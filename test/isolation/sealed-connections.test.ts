@@ -24,7 +24,8 @@ describe('many sealed tenants on few connections', () => {
       while (working) {
         const [now] = await world.db.sql<{ count: number }>(
           `select count(*)::int as count from pg_stat_activity where datname = current_database()
-             and application_name = 'tenantry' and query not like 'listen%' and backend_type = 'client backend'`,
+             and application_name = 'tenantry' and query not like 'listen%' and backend_type = 'client backend'
+             and usename <> 'tenantry_admin'`,
         )
         most = Math.max(most, now?.count ?? 0)
       }
