@@ -85,7 +85,8 @@ async function dropPlace(): Promise<void> {
   }
   await database.sql(
     `drop schema if exists tenant_shared, tenant_shared_pattern cascade;
-     delete from tenantry.shared_homes; delete from tenantry.role_pool`,
+     delete from tenantry.shared_homes; delete from tenantry.role_pool;
+     delete from tenantry.migration_heads; delete from tenantry.migration_history`,
   )
 }
 
