@@ -73,7 +73,7 @@ test('S19: beside others a tenant sees their names; in a database of its own the
     // What ran in this database, which its migrations keep there.
     'tenantry',
   ])
-  const kept = "select from tenantry.migration_heads"
+  const kept = 'select from tenantry.migration_heads'
   await expect(tenancy.poolFor('umbrella').query(kept)).rejects.toMatchObject({ code: '42501' })
   // Roles belong to the server, so that their names tell nothing.
   const { rows: roles } = await tenancy
