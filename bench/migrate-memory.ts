@@ -1,13 +1,13 @@
-/** What this process keeps of a fleet while it works through all of it: with 100 tenants, and with 10,000. */
+/** What a run keeps of the fleet that it works through: of 100 tenants, and of 10,000. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createAdminDatabase } from '../src/gateway/admin-database.ts'
-import { chainOf } from '../src/migrate/ledger/chain.ts'
-import { readBehind } from '../src/migrate/ledger/read-behind.ts'
+import { tenantHomes } from '../src/catalog/tenant-store.ts'
+import { readFleet } from '../src/migrate/fleet/fleet-members.ts'
 import type { Bench } from './bench.ts'
 import type { BenchWorld } from './support/bench-world.ts'
-import { someMigrations } from './support/fleet-migrations.ts'
 import { makeFleet } from './support/fleet-in-catalog.ts'
+import { makeHistory } from './support/fleet-migrations.ts'
 import { rounded } from './support/statistics.ts'
 
 const SIZES = [100, 10_000] as const
@@ -29,29 +29,23 @@ export const migrateMemory: Bench = async (world) => {
   }
 }
 
-/** What lives, at the page where that is most. */
+/** What lives, while the list of all tenants does: MB. */
 async function peakOf(world: BenchWorld, tenants: number): Promise<number> {
   const collect = garbageCollector()
-  const migrations = someMigrations()
-  const fleet = await makeFleet(world, tenants, migrations.slice(0, -1))
-  const db = createAdminDatabase(fleet.adminUrl, 1)
-  let [peak, seen] = [0, 0]
+  const history = await makeHistory()
+  const fleet = await makeFleet(world, tenants, history.migrations.slice(0, -1))
+  const db = createAdminDatabase(fleet.adminUrl, 2)
   try {
-    await db.session(async (session) => {
-      const { pages } = await readBehind(session, chainOf(migrations))
-      for await (const page of pages) {
-        seen += page.length
-        collect()
-        const { heapUsed, external } = process.memoryUsage()
-        peak = Math.max(peak, (heapUsed + external) / 1e6)
-      }
-    })
+    const { members } = await db.session((session) => readFleet(session, tenantHomes(db)))
+    collect()
+    const { heapUsed, external } = process.memoryUsage()
+    if (members.length !== tenants) throw new Error(`${members.length} of ${tenants} tenants were listed`)
+    return (heapUsed + external) / 1e6
   } finally {
     await db.close()
     await fleet.close()
+    history.remove()
   }
-  if (seen !== tenants) throw new Error(`${seen} of ${tenants} tenants were told`)
-  return peak
 }
 
 function garbageCollector(): () => void {

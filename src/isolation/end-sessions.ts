@@ -47,12 +47,16 @@ export async function endSession(
 }
 
 /**
- * Whoever has a role's rights may end its sessions. The admin may give itself those of all tenants' roles, and does so in
- * a transaction that is rolled back; a function that is called as the tenant's role would be refused after hardening.
+ * Ends the sessions that a condition on `pg_stat_activity` finds. Whoever has a role's rights may end its sessions. The admin
+ * may give itself those of all logins of ours, and does so in a transaction that is rolled back; a function that is called as
+ * the tenant's role would be refused after hardening.
+ * @param db one connection outside of a transaction.
+ * @param role whose they are; `undefined` for the admin's own.
+ * @returns how many there were.
  */
-async function endWhere(
+export async function endWhere(
   db: Queryable,
-  role: string,
+  role: string | undefined,
   condition: string,
   values: readonly unknown[],
 ): Promise<number> {
@@ -61,7 +65,7 @@ async function endWhere(
   try {
     // Before 16 the admin, which has its members' rights, needs no more than to be one.
     const rights = version >= 160000 ? 'with inherit true' : ''
-    await db.query(`grant ${quoteIdent(role)} to current_user ${rights}`)
+    if (role !== undefined) await db.query(`grant ${quoteIdent(role)} to current_user ${rights}`)
     const { rows } = await db.query(
       `select pg_terminate_backend(pid, ${ENDING_MS}) from pg_stat_activity where ${condition}`,
       values,

@@ -5,7 +5,7 @@ import type { Queryable } from '../core/database.ts'
 import { TenantryError } from '../core/errors.ts'
 import { quoteIdent, quoteLiteral } from '../sql/quote.ts'
 import { sqlState } from '../sql/sql-state.ts'
-import { readServerVersion } from './server-version.ts'
+import { endWhere } from './end-sessions.ts'
 import type { Installation } from './template-database.ts'
 import type { TenantRoles } from './tenant-roles.ts'
 
@@ -172,20 +172,11 @@ async function sessionsIn(db: Queryable, name: string): Promise<number[]> {
  * @param login `undefined` for the admin's own
  */
 async function endIdle(db: Queryable, name: string, login: string | undefined): Promise<void> {
-  const version = await readServerVersion(db)
-  const rights = version >= 160000 ? 'with inherit true' : ''
+  const idle = "datname = $1 and usename = coalesce($2, current_user) and state = 'idle'"
   try {
-    await db.query('begin')
-    if (login !== undefined) await db.query(`grant ${quoteIdent(login)} to current_user ${rights}`)
-    await db.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity
-       where datname = $1 and usename = coalesce($2, current_user) and state = 'idle'`,
-      [name, login ?? null],
-    )
+    await endWhere(db, login, idle, [name, login ?? null])
   } catch (error) {
     // insufficient_privilege: then they are waited for.
     if (sqlState(error) !== '42501') throw error
-  } finally {
-    await db.query('rollback')
   }
 }

@@ -2,7 +2,7 @@
 import type { TenantMigrator } from '../core/migrator.ts'
 import { type FleetCompile, fleetCompile } from './baseline/fleet-compile.ts'
 import { type FleetDrift, fleetDrift } from './drift/fleet-drift.ts'
-import { type FleetBaseline, fleetBaseline } from './fleet/baseline-fleet.ts'
+import { type FleetBaseline, fleetBaseline } from './fleet/take-over-fleet.ts'
 import { type FleetRuns, fleetRuns } from './fleet/fleet-runs.ts'
 import { type FleetPlans, fleetPlans } from './plan/fleet-plans.ts'
 import { homeMigrator } from './migrate-home.ts'

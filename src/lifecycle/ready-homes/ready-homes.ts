@@ -109,7 +109,6 @@ export function createReadyHomes({ db, migrator }: ReadyHomeParts): {
     async fill({ size, onProgress, isStopped = () => false }) {
       checkPoolSize(size)
       const digest = await migrator.digest()
-      const room = { size, digest, runtimeLogin: await requireRuntimeLogin(db) }
       const report = { made: 0, updated: 0, failed: [] as { schema: string; error: unknown }[] }
       let done = 0
       /** Whether it did not fail. */
@@ -133,8 +132,10 @@ export function createReadyHomes({ db, migrator }: ReadyHomeParts): {
         if (state === 'lost') await drop(schema)
         else if (state !== 'ready') await alone(schema, (session) => complete(session, schema, 'updated'))
       }
+      if (size === 0) return report
+      const room = { size, digest, runtimeLogin: await requireRuntimeLogin(db) }
       // What one new home cannot have, the next cannot either.
-      for (let goesOn = size > 0; goesOn && !isStopped();) {
+      for (let goesOn = true; goesOn && !isStopped();) {
         const schema = newHomeName()
         const made = await alone(
           schema,

@@ -4,7 +4,7 @@ import type { Migration } from '../files/migration.ts'
 import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import { moveHead, recordHistory } from '../ledger/heads.ts'
-import { readLedgers, recordMigration, settleLedger, type Ledger, type Target } from '../ledger/ledger.ts'
+import { readLedger, recordMigration, settleLedger, type Ledger, type Target } from '../ledger/ledger.ts'
 import { requireUnedited } from '../ledger/require-unedited.ts'
 import { runBatches, type BatchProgress } from './batch-step.ts'
 import { retryLocks, usualRetry, type LockRetry } from './lock-retry.ts'
@@ -48,7 +48,7 @@ export async function applyMigrations(
     if (problem !== undefined) throw ledgerFailure(problem, target)
     return findMissing(migrations, applied, target.label)
   }
-  const ledger = options.ledger ?? (await read(session, target))
+  const ledger = options.ledger ?? (await readLedger(session, target))
   let missing = missingFrom(ledger)
   await requireUnedited(session, target, chain, ledger)
   if (missing.length > 0 || ledger.state === 'unsettled') {
@@ -64,16 +64,11 @@ export async function applyMigrations(
       missing = missing.slice(1)
       continue
     }
-    missing = missingFrom(await read(session, target))
+    missing = missingFrom(await readLedger(session, target))
     if (migrations.length - missing.length === position) {
       throw ledgerFailure(new Error('it reads differently inside the transaction'), target)
     }
   }
-}
-
-async function read(session: Queryable, target: Target): Promise<Ledger> {
-  const [ledger] = await readLedgers(session, [target])
-  return ledger ?? { applied: [], state: 'missing' }
 }
 
 interface Place {
@@ -101,7 +96,7 @@ async function applyOne(
   }
   const retry = options.retry ?? usualRetry(migration.options.lockTimeoutMs ?? options.lockTimeoutMs)
   if (!migration.options.transaction || migration.options.batch) {
-    if ((await read(session, target)).applied.length !== position) return false
+    if ((await readLedger(session, target)).applied.length !== position) return false
     await recordHistory(session, chain)
     if (migration.options.batch) {
       let batch = 0

@@ -8,7 +8,7 @@ import { findMissing } from '../ledger/find-missing.ts'
 import {
   becomeOwner,
   lockTarget,
-  readLedgers,
+  readLedger,
   type Ledger,
   SHARED_SET,
   type Target,
@@ -40,15 +40,15 @@ export async function rehearseMigrations(
   migrations: readonly Migration[],
   options: RehearseOptions,
 ): Promise<void> {
-  const ledger = options.ledger ?? (await readLedgers(session, [target]))[0]
-  if (ledger?.problem !== undefined) throw ledgerFailure(ledger.problem, target)
-  const missing = findMissing(migrations, ledger?.applied ?? [], target.label)
+  const ledger = options.ledger ?? (await readLedger(session, target))
+  if (ledger.problem !== undefined) throw ledgerFailure(ledger.problem, target)
+  const missing = findMissing(migrations, ledger.applied, target.label)
   const end = missing.findIndex(
     ({ name, options: own }) => name === options.heldBack || !own.transaction || own.batch,
   )
   const repeated =
     end < 0 && options.repeatables !== undefined
-      ? await findChanged(session, options.repeatables, ledger?.repeatable)
+      ? await findChanged(session, options.repeatables, ledger.repeatable)
       : []
   const tried: readonly (Script & Pick<Migration, 'perTenant'>)[] = [
     ...(end < 0 ? missing : missing.slice(0, end)),

@@ -9,7 +9,7 @@ import { moveHead, recordHistory } from '../ledger/heads.ts'
 import {
   becomeOwner,
   lockTarget,
-  readLedgers,
+  readLedger,
   unrecordMigration,
   type Ledger,
   type Target,
@@ -42,12 +42,12 @@ export async function revertMigrations(
   migrations: readonly Migration[],
   options: RevertOptions,
 ): Promise<void> {
-  const ledger = options.ledger ?? (await readLedgers(session, [target]))[0]
-  if (ledger?.problem !== undefined) throw ledgerFailure(ledger.problem, target)
-  const steps = findRevertible(migrations, ledger?.applied ?? [], target.label, options.keep)
+  const ledger = options.ledger ?? (await readLedger(session, target))
+  if (ledger.problem !== undefined) throw ledgerFailure(ledger.problem, target)
+  const steps = findRevertible(migrations, ledger.applied, target.label, options.keep)
   if (options.dryRun === true && steps.length > 0) return rehearse(session, target, steps, options)
   const chain = chainOf(migrations)
-  let count = ledger?.applied.length ?? 0
+  let count = ledger.applied.length
   for (const { migration, down } of steps) {
     const before = migrations[count - 2]
     const step: Step = {

@@ -2,7 +2,15 @@
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import type { SharedHome, TenantHomes } from '../../core/homes.ts'
 import type { Home, TenantStatus } from '../../core/tenant.ts'
-import { readLedgers, SHARED_TENANTS, sharedTarget, type Ledger, type Target } from '../ledger/ledger.ts'
+import {
+  NOTHING_RAN,
+  readLedger,
+  readLedgers,
+  SHARED_TENANTS,
+  sharedTarget,
+  type Ledger,
+  type Target,
+} from '../ledger/ledger.ts'
 import type { WavePlan } from './plan-waves.ts'
 
 /** A tenant whose tables are its own, or all those that share tables. */
@@ -29,9 +37,6 @@ export interface Fleet {
   /** How many more there are, of whom it is known that nothing is missing. */
   readonly atHead?: number
 }
-
-/** Of whose ledger nothing is known. */
-export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
 
 /** The whole fleet by one query, where heads are kept and every tenant is at these: of migrations, and of repeatable files. */
 export async function readAtHead(
@@ -83,7 +88,7 @@ export async function readSharing(
   plan?: WavePlan,
 ): Promise<FleetMember> {
   const target = sharedTarget(home)
-  const [ledger] = await readLedgers(session, [target])
+  const ledger = await readLedger(session, target)
   const wave = plan?.waveOf({ id: '', key: SHARED_TENANTS, model: 'shared', together: true })
   return { id: '', key: SHARED_TENANTS, status: 'active', target, ledger, members, wave }
 }
@@ -101,11 +106,11 @@ export async function readThere(
   const readNext = async (): Promise<void> => {
     for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
       const { target, database = '' } = member
-      const [ledger] = await db
+      const ledger = await db
         .inDatabase(database)
-        .session((session) => readLedgers(session, [target]))
-        .catch((problem: unknown) => [{ ...NOTHING_RAN, problem }])
-      found.set(member, ledger ?? NOTHING_RAN)
+        .session((session) => readLedger(session, target))
+        .catch((problem: unknown) => ({ ...NOTHING_RAN, problem }))
+      found.set(member, ledger)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, readNext))

@@ -2,12 +2,12 @@
 import { ledgerFailure } from '../apply/migration-failure.ts'
 import type { Queryable } from '../../core/database.ts'
 import type { Migration, Repeatable } from '../files/migration.ts'
-import { readLedgers, SHARED_SET } from '../ledger/ledger.ts'
+import { NOTHING_RAN, readLedger, SHARED_SET } from '../ledger/ledger.ts'
 import { type Chain, chainOf } from '../ledger/chain.ts'
 import { findChanged } from '../ledger/find-changed.ts'
 import { verifyHeads } from '../ledger/verify-heads.ts'
 import type { MigrationProject } from '../migration-project.ts'
-import { NOTHING_RAN, readFleet, readSharing, readThere } from './fleet-members.ts'
+import { readFleet, readSharing, readThere } from './fleet-members.ts'
 import type { MigrationStatus } from './migration-report.ts'
 import { readQuarantine } from './quarantine.ts'
 import { cannotStart } from './run-options.ts'
@@ -26,8 +26,7 @@ export async function readStatus(
   const [shared, tenant] = [await readShared(), await readTenant()]
   const again = { shared: await readRepeatables('shared'), tenant: await readRepeatables('tenant') }
   return db.session(async (session) => {
-    const [ledger] = await readLedgers(session, [SHARED_SET])
-    const applied = ledger?.applied ?? []
+    const { applied, repeatable: ranLast } = await readLedger(session, SHARED_SET)
     const fleet = await readFleet(session, homes)
     const home = await homes.findShared()
     const sharing = home === undefined ? [] : [await readSharing(session, home, fleet.sharing)]
@@ -49,7 +48,7 @@ export async function readStatus(
       if (!changed.has(repeatable))
         changed.set(repeatable, await changedNames(session, again.tenant, repeatable))
     }
-    const inShared = await changedNames(session, again.shared, ledger?.repeatable)
+    const inShared = await changedNames(session, again.shared, ranLast)
     return {
       shared: { applied, pending: [...pendingNames(shared, applied), ...inShared] },
       ...(found === undefined ? {} : { found }),

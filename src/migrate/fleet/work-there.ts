@@ -2,7 +2,7 @@
 import type { AdminDatabase, Queryable } from '../../core/database.ts'
 import { ledgerFailure } from '../apply/migration-failure.ts'
 import { mirrorHead } from '../ledger/heads.ts'
-import { announceMigration, readLedgers, type Ledger, type Target } from '../ledger/ledger.ts'
+import { announceMigration, readLedger, type Ledger, type Target } from '../ledger/ledger.ts'
 import { type MigrationProject, requirePlainStrings } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
 import type { FleetMember } from './fleet-members.ts'
@@ -17,13 +17,13 @@ export async function workThere(
   elsewhere: AdminDatabase,
   { target, database = '' }: FleetMember,
   dryRun: boolean | undefined,
-  work: (session: Queryable, target: Target, ledger: Ledger | undefined) => Promise<Outcome>,
+  work: (session: Queryable, target: Target, ledger: Ledger) => Promise<Outcome>,
 ): Promise<Outcome> {
   let outcome: Outcome = { applied: [] }
   try {
     await elsewhere.session(async (session) => {
       await requirePlainStrings(session)
-      const [ledger] = await readLedgers(session, [target])
+      const ledger = await readLedger(session, target)
       outcome = { ...(await work(session, { ...target, tenantId: undefined }, ledger)), ledger }
       if (dryRun === true) return
       // Also where nothing ran: a runner that was killed between a commit there and the mirror has told nobody.

@@ -156,6 +156,15 @@ export async function readLedgers(session: Queryable, targets: readonly Target[]
   return ledgers
 }
 
+/** Of whose ledger nothing is known. */
+export const NOTHING_RAN: Ledger = { applied: [], state: 'missing' }
+
+/** The same of one target. */
+export async function readLedger(session: Queryable, target: Target): Promise<Ledger> {
+  const [ledger = NOTHING_RAN] = await readLedgers(session, [target])
+  return ledger
+}
+
 async function readChunk(session: Queryable, targets: readonly Target[]): Promise<Ledger[]> {
   const ask = (heads: boolean) =>
     session.query<{ found: string }>(locate(heads), [

@@ -4,7 +4,7 @@ import type { Queryable } from '../../core/database.ts'
 import { TenantryError } from '../../core/errors.ts'
 import { quoteLiteral } from '../../sql/quote.ts'
 import type { Migration } from '../files/migration.ts'
-import { chainOf } from './chain.ts'
+import type { Chain } from './chain.ts'
 import { findMissing } from './find-missing.ts'
 import {
   FOREIGN_LEDGERS,
@@ -18,10 +18,9 @@ import { moveHead, recordHistory } from './heads.ts'
 import {
   announceMigration,
   becomeOwner,
-  type Ledger,
   ledgerTable,
   lockTarget,
-  readLedgers,
+  readLedger,
   settleLedger,
   type Target,
 } from './ledger.ts'
@@ -49,35 +48,29 @@ export type TakenOver = readonly string[]
 export async function takeOver(
   session: Queryable,
   target: Target,
-  migrations: readonly Migration[],
+  chain: Chain,
   options: TakeOverOptions,
 ): Promise<TakenOver> {
-  const [ledger = { applied: [], state: 'missing' as const }] = await readLedgers(session, [target])
+  const { migrations } = chain
+  const ledger = await readLedger(session, target)
   if (ledger.problem !== undefined) throw unreadable(target, 'pgmigrations', ledger.problem)
   const { applied } = ledger
-  if (applied.length > 0 && options.to === undefined && isOwnLedger(target, options)) {
-    findMissing(migrations, applied, target.label)
-    if (ledger.digest === undefined && options.dryRun !== true)
-      await setHead(session, target, migrations, ledger)
-    return []
-  }
-  const names = await namesThatRan(session, target, migrations, options)
+  const isRight = applied.length > 0 && options.to === undefined && isOwnLedger(target, options)
+  const names = isRight ? applied : await namesThatRan(session, target, migrations, options)
   if (applied.length > 0) {
     findMissing(migrations, applied, target.label)
-    if (applied.length >= names.length) {
-      if (ledger.digest === undefined && options.dryRun !== true)
-        await setHead(session, target, migrations, ledger)
-      return []
+    if (applied.length < names.length) {
+      throw refused(
+        target,
+        `pgmigrations records ${applied.length} migrations, and ${names.length} ran`,
+        'Both tools ran on this schema. Find out what is there, and correct the rows of pgmigrations by hand.',
+      )
     }
-    throw refused(
-      target,
-      `pgmigrations records ${applied.length} migrations, and ${names.length} ran`,
-      'Both tools ran on this schema. Find out what is there, and correct the rows of pgmigrations by hand.',
-    )
+    if (ledger.digest === undefined && options.dryRun !== true) await setHead(session, target, chain, applied)
+    return []
   }
   if (names.length === 0 || options.dryRun === true) return names
   await settleLedger(session, target, ledger)
-  const chain = chainOf(migrations)
   const at = names.length - 1
   await recordHistory(session, chain)
   const table = ledgerTable(target.schema)
@@ -104,13 +97,12 @@ export async function takeOver(
 async function setHead(
   session: Queryable,
   { schema }: Target,
-  migrations: readonly Migration[],
-  { applied }: Ledger,
+  chain: Chain,
+  applied: readonly string[],
 ): Promise<void> {
-  const chain = chainOf(migrations)
   const at = applied.length - 1
   await recordHistory(session, chain)
-  await session.query(moveHead(schema, chain.digests[at], migrations[at]?.version))
+  await session.query(moveHead(schema, chain.digests[at], chain.migrations[at]?.version))
 }
 
 function isOwnLedger({ schema }: Target, { from, table = 'pgmigrations' }: TakeOverOptions): boolean {

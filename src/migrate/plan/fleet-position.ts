@@ -6,10 +6,10 @@ import { ledgerFailure } from '../apply/migration-failure.ts'
 import { TenantryError } from '../../core/errors.ts'
 import type { Migration } from '../files/migration.ts'
 import { chooseMembers } from '../fleet/choose-members.ts'
-import { type FleetMember, NOTHING_RAN, readFleet, readSharing, readThere } from '../fleet/fleet-members.ts'
+import { type FleetMember, readFleet, readSharing, readThere } from '../fleet/fleet-members.ts'
 import type { WavePlan } from '../fleet/plan-waves.ts'
 import { findMissing } from '../ledger/find-missing.ts'
-import { readLedgers, SHARED_SET } from '../ledger/ledger.ts'
+import { NOTHING_RAN, readLedger, SHARED_SET } from '../ledger/ledger.ts'
 
 /** A tenant, or all that share tables, at its place in the list of tenant migrations. */
 export interface PlacedMember extends FleetMember {
@@ -43,8 +43,7 @@ export async function readPosition(
   sets: { readonly shared: readonly Migration[]; readonly tenant: readonly Migration[] },
   { plan, only }: { readonly plan?: WavePlan; readonly only?: readonly string[] | undefined } = {},
 ): Promise<FleetPosition> {
-  const [ledger] = await readLedgers(session, [SHARED_SET])
-  const applied = ledger?.applied ?? []
+  const { applied } = await readLedger(session, SHARED_SET)
   const missing = findMissing(sets.shared, applied, SHARED_SET.label)
   const fleet = await readFleet(session, homes, plan)
   const home = await homes.findShared()

@@ -12,14 +12,7 @@ import { chainOf, type Chain } from '../ledger/chain.ts'
 import { findMissing } from '../ledger/find-missing.ts'
 import { moveHead, recordHistory } from '../ledger/heads.ts'
 import { requireUnedited } from '../ledger/require-unedited.ts'
-import {
-  readLedgers,
-  recordMigration,
-  settleLedger,
-  sharedTarget,
-  type Ledger,
-  type Target,
-} from '../ledger/ledger.ts'
+import { readLedger, recordMigration, settleLedger, sharedTarget, type Ledger } from '../ledger/ledger.ts'
 import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay, type ReplayStep } from './shared-replay.ts'
@@ -84,11 +77,6 @@ export async function applyToShared(
 
 function tellRefusal(error: unknown, { name }: Migration, { onRefused }: ApplySharedOptions): void {
   if (error instanceof TenantryError && error.code === 'TNY407') onRefused?.(name)
-}
-
-async function readLedger(session: Queryable, target: Target): Promise<Ledger> {
-  const [ledger] = await readLedgers(session, [target])
-  return ledger ?? { applied: [], state: 'missing' }
 }
 
 interface Place {

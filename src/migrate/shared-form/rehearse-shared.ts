@@ -5,7 +5,7 @@ import { lockShared } from '../../isolation/shared-form/shared-schemas.ts'
 import { failure, ledgerFailure } from '../apply/migration-failure.ts'
 import { CLEAN_SESSION, limitStep, type StepLimits } from '../apply/step.ts'
 import { findMissing } from '../ledger/find-missing.ts'
-import { readLedgers, sharedTarget, type Ledger } from '../ledger/ledger.ts'
+import { readLedger, sharedTarget } from '../ledger/ledger.ts'
 import type { Migration } from '../files/migration.ts'
 import { replayOnShared } from './replay-on-shared.ts'
 import { planReplay } from './shared-replay.ts'
@@ -15,8 +15,6 @@ export interface RehearseOptions extends StepLimits {
   /** Told before an error is thrown which migration it is about. */
   readonly onFailed: (name: string) => void
 }
-
-const NOTHING: Ledger = { applied: [], state: 'missing' }
 
 /**
  * Runs what is missing in one transaction, as `applyToShared` does in one each, and rolls it back. It takes the same locks.
@@ -31,7 +29,7 @@ export async function rehearseOnShared(
   { listSharing, onFailed, ...limits }: RehearseOptions,
 ): Promise<readonly string[]> {
   const target = sharedTarget(home)
-  const [ledger = NOTHING] = await readLedgers(session, [target])
+  const ledger = await readLedger(session, target)
   if (ledger.problem !== undefined) throw ledgerFailure(ledger.problem, target)
   const missing = findMissing(migrations, ledger.applied, target.label)
   if (missing.length === 0) return []

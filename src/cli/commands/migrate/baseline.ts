@@ -1,7 +1,7 @@
 /** `tenantry migrate baseline`: goes on from what another tool ran. */
 import { Command, Option } from 'commander'
 import { MIGRATION_FORMATS, type MigrationFormat } from '../../../core/config.ts'
-import type { BaselineOptions } from '../../../migrate/fleet/baseline-fleet.ts'
+import type { BaselineOptions } from '../../../migrate/fleet/take-over-fleet.ts'
 import { toDocument } from '../../failure.ts'
 import type { Shell } from '../../shell.ts'
 

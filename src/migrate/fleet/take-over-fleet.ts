@@ -1,8 +1,9 @@
 /** `migrate baseline`: takes over, for every tenant, what another tool ran there. */
 import { MIGRATION_FORMATS, type MigrationFormat } from '../../core/config.ts'
 import { TenantryError } from '../../core/errors.ts'
+import { chainOf } from '../ledger/chain.ts'
 import { mirrorHead } from '../ledger/heads.ts'
-import type { Target } from '../ledger/ledger.ts'
+import { SHARED_SET, type Target } from '../ledger/ledger.ts'
 import { takeOver, type TakeOverOptions } from '../ledger/take-over.ts'
 import type { MigrationProject } from '../migration-project.ts'
 import { targetOf } from './fleet-members.ts'
@@ -43,8 +44,6 @@ export interface FleetBaseline {
   baseline(options?: BaselineOptions): Promise<BaselineReport>
 }
 
-const SHARED: Target = { schema: 'public', ownerRole: undefined, tenantRole: undefined, label: 'shared' }
-
 interface Place {
   readonly key: string
   readonly target: Target
@@ -58,8 +57,9 @@ export function fleetBaseline(project: MigrationProject): FleetBaseline {
       const migrations = await (set === 'shared' ? project.readShared() : project.readTenant())
       const format = from ?? (await project.formatOf(set))
       if (!MIGRATION_FORMATS.includes(format)) throw unknownTool(format)
+      const chain = chainOf(migrations)
       const places =
-        set === 'shared' ? [{ key: SHARED.label, target: SHARED }] : await listPlaces(project, only)
+        set === 'shared' ? [{ key: SHARED_SET.label, target: SHARED_SET }] : await listPlaces(project, only)
       const options: TakeOverOptions = { from: format, table, to, dryRun }
       const report = await asOnlyRunner(db, { wait: false }, async (session) => {
         const targets: BaselineReport['targets'][number][] = []
@@ -68,9 +68,9 @@ export function fleetBaseline(project: MigrationProject): FleetBaseline {
           const { schema } = target
           try {
             const recorded = await (database === undefined
-              ? takeOver(session, target, migrations, options)
+              ? takeOver(session, target, chain, options)
               : db.inDatabase(database).session(async (there) => {
-                  const names = await takeOver(there, target, migrations, options)
+                  const names = await takeOver(there, target, chain, options)
                   if (dryRun !== true) await mirrorHead(there, session, { schema, database })
                   return names
                 }))
