@@ -11,6 +11,8 @@ export interface SchemaDescription {
   readonly needs: Readonly<Record<string, readonly string[]>>
   /** Objects that cannot be described: they count by their names alone, and cannot be rendered. */
   readonly unsupported: readonly string[]
+  /** Names of constraints, the oldest first: of several that a change violates, PostgreSQL tells the one made first. */
+  readonly foreignKeys: readonly string[]
   /** SHA-256 of the objects, in hexadecimal: equal for equal schemas of one major version of PostgreSQL. */
   readonly fingerprint: string
 }

@@ -16,6 +16,7 @@ function ask(result: string): string {
 
 /** CASE is what makes PostgreSQL set the path first: see the manual, 4.2.14 Expression Evaluation Rules. */
 const DESCRIBE = ask(`json_build_object('fingerprint', ${FINGERPRINT}, 'needs', ${NEEDS},
+  'foreignKeys', (select coalesce(json_agg(k.tab || '.' || k.ident order by k.oid), '[]') from con k where k.contype = 'f'),
   'objects', coalesce(json_agg(json_build_object('kind', o.kind, 'name', o.name, 'facts', o.facts)
     order by o.kind collate "C", o.name collate "C"), '[]'))::text`)
 const FINGERPRINTS = ask(FINGERPRINT)
@@ -47,9 +48,9 @@ export async function readSchema(
   const { rows } = await tx.query<{ found: string | null }>(DESCRIBE, valuesOf([schema], options))
   const found = rows[0]?.found
   if (found === null || found === undefined) throw new Error(`there is no schema ${schema}`)
-  const { objects, needs, fingerprint } = JSON.parse(found) as Omit<SchemaDescription, 'unsupported'>
-  const unsupported = objects.filter(isUnsupported).map(({ name }) => name)
-  return { objects, needs, unsupported, fingerprint }
+  const described = JSON.parse(found) as Omit<SchemaDescription, 'unsupported'>
+  const unsupported = described.objects.filter(isUnsupported).map(({ name }) => name)
+  return { ...described, unsupported }
 }
 
 function isUnsupported({ kind }: SchemaObject): boolean {

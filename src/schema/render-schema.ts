@@ -93,7 +93,7 @@ function byName<K extends ObjectKind>(objects: readonly SchemaObject[], kind: K)
 }
 
 function nodesOf(
-  { objects, needs }: SchemaDescription,
+  { objects, needs, foreignKeys }: SchemaDescription,
   split: ReadonlySet<string>,
   existing: ReadonlySet<string>,
 ): RenderedObject[] {
@@ -141,8 +141,10 @@ function nodesOf(
     statements,
     needs: [...(wanted.get(id) ?? []), ...also],
   })
+  const made = new Map(foreignKeys.map((name, place) => [name, place]))
+  const age = ({ kind, name }: SchemaObject): number => (kind === 'constraint' ? (made.get(name) ?? -1) : 0)
   const main = [...objects]
-    .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind))
+    .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || age(a) - age(b))
     .filter((object) => !within.has(idOf(object)))
     .map((object) => {
       const id = idOf(object)

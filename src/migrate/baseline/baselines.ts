@@ -7,7 +7,7 @@ import { chainOf } from '../ledger/chain.ts'
 import { type Baseline, buildBaseline } from './build-baseline.ts'
 
 /** To be raised when the same migrations are compiled to other statements. */
-const FORM = 1
+const FORM = 2
 /** Chains that a process has seen lately: its files change while it runs. */
 const MOST = 8
 
