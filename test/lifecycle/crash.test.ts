@@ -29,7 +29,7 @@ async function completeAndCheck(key: string): Promise<void> {
   if (before?.status === 'active') {
     // It died after the last commit: then it must be whole.
     expect(unfinished).toEqual([])
-    await expect(control.tenants.create({ key })).rejects.toMatchObject({ code: 'TNY301' })
+    await expect(patiently(() => control.tenants.create({ key }))).rejects.toMatchObject({ code: 'TNY301' })
   } else {
     expect(before?.status ?? 'provisioning').toBe('provisioning')
     expect(unfinished).toHaveLength(before === undefined ? 0 : 1)
@@ -71,8 +71,9 @@ test.for([
     expect(whole.statements).toBeGreaterThan(20)
     for (let statement = 1; statement <= whole.statements; statement += every) {
       const key = `k-${moment}-${statement}`
-      const { killed } = await emptyPoolAnd(() => runChild({ action: 'create', key, statement, moment }))
-      expect(killed).toBe(true)
+      const death = await emptyPoolAnd(() => runChild({ action: 'create', key, statement, moment }))
+      // What an earlier one told the database once and for all is not told again.
+      if (!death.killed) expect(death.statements).toBeLessThan(statement)
       await completeAndCheck(key)
     }
   },
