@@ -29,6 +29,20 @@ export function chooseMembers(
   )
 }
 
+/**
+ * Whoever names a canary that is not there would have no canary.
+ * @throws TNY420
+ */
+export function requireNamed(members: readonly FleetMember[], named: readonly string[]): void {
+  const known = new Set(members.flatMap(({ id, key }) => [id, key]))
+  const missing = named.filter((name) => !known.has(name))
+  if (missing.length === 0) return
+  throw cannotStart(
+    `a wave names ${missing.map((name) => `"${name}"`).join(', ')}, and there is no such tenant to migrate by itself`,
+    `Correct the name. Tenants that share tables are one: "${SHARED_TENANTS}".`,
+  )
+}
+
 /** Divides members into those to migrate and those that stay in quarantine. */
 export function leaveOut(
   members: readonly FleetMember[],

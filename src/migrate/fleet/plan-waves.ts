@@ -27,6 +27,8 @@ export interface Candidate {
 
 export interface WavePlan {
   readonly waves: readonly PlannedWave[]
+  /** Keys and ids that waves name. */
+  readonly named: readonly string[]
   /** The place of a tenant's wave in `waves`. */
   waveOf(tenant: Candidate): number
 }
@@ -51,6 +53,7 @@ export function planWaves(waves: readonly Wave[] = []): WavePlan {
   }))
   return {
     waves: [...planned, waves.length === 0 ? { ...REST, name: 'all' } : REST],
+    named: waves.flatMap(({ tenants = [] }) => tenants),
     waveOf(tenant) {
       const place = waves.findIndex((wave) => fits(wave, tenant))
       return place < 0 ? waves.length : place

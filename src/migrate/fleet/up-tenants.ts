@@ -5,7 +5,7 @@ import type { MigrationProject } from '../migration-project.ts'
 import type { Outcome } from '../outcome.ts'
 import { type Chain, chainOf } from '../ledger/chain.ts'
 import { recordHistory } from '../ledger/heads.ts'
-import { chooseMembers, isDone, leaveOut } from './choose-members.ts'
+import { chooseMembers, isDone, leaveOut, requireNamed } from './choose-members.ts'
 import { type FleetMember, readAtHead, readFleet, readSharing } from './fleet-members.ts'
 import { tryTogetherFirst } from './hold-back.ts'
 import { countTenants } from './migration-report.ts'
@@ -49,10 +49,9 @@ export async function upTenants(given: TenantsRun): Promise<void> {
   const sharedHome = await homes.findShared()
   const together = sharedHome && (await readSharing(session, sharedHome, fleet.sharing, plan))
   const entries = await readQuarantine(session)
-  const able = chooseMembers(
-    together === undefined ? fleet.members : [together, ...fleet.members],
-    options.only,
-  )
+  const all = together === undefined ? fleet.members : [together, ...fleet.members]
+  if (atHead === undefined) requireNamed(all, plan.named)
+  const able = chooseMembers(all, options.only)
   const chosen = options.retry === true ? { able, out: [] } : leaveOut(able, entries, tenant)
   for (const one of chosen.out) tally.quarantined(one)
   const behind = chosen.able.filter((member) => !isDone(member, chain, goal, repeatable))

@@ -43,6 +43,15 @@ test('the canary first, then shares, then all others; each wave is in the report
   expect(finished.slice(1, 5).sort()).toEqual(['t0', 't1', 't2', 't3'])
 })
 
+test('a canary that nobody is ends the run before any tenant: there would be none', async () => {
+  const migrations = world.migrations({ waves: [{ tenants: ['t0', 't99'] }] })
+  await expect(migrations.up()).rejects.toMatchObject({
+    code: 'TNY420',
+    message: expect.stringContaining('a wave names "t99"') as string,
+  })
+  expect(await applied()).toBe('00000000')
+})
+
 test('a gate that is not well ends the run; the next asks it again and goes on from there', async () => {
   let well = false
   const waves = [{ tenants: ['t0', 't1'], gate: { check: () => well, retries: 1, intervalMs: 1 } }]
